@@ -18,7 +18,7 @@ fi
 
 # The mirror is whatever this machine's own apt uses.
 mirror=$(sed -n 's/^URIs: *\([^ ]*\).*/\1/p; s/^deb \(\[[^]]*\] \)\?\([^ ]*\) .*/\2/p' \
-  /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | grep -v security | head -n 1)
+  /etc/apt/sources.list.d/debian.sources /etc/apt/sources.list 2>/dev/null | grep -v security | head -n 1 || true)
 [ -n "$mirror" ] || { echo "No Debian mirror found in apt's sources." >&2; exit 1; }
 
 mkdir -p "$(dirname "$dir")"
