@@ -41,16 +41,17 @@ Error ambiguous(const std::vector<const JsonObject*>& found, std::string_view te
     candidates += (i == 0 ? "" : ", ") + describe(*found[i]);
   }
   if (found.size() > kShown) candidates += fmt::format(" and {} more", found.size() - kShown);
-  return make_error(ErrorCode::kConflict,
-                    fmt::format("'{}' is ambiguous: {} {}s match it: {}", printable(text), found.size(), kind, candidates),
-                    "use more digits of the id");
+  return make_error(
+      ErrorCode::kConflict,
+      fmt::format("'{}' is ambiguous: {} {}s match it: {}", printable(text), found.size(), kind, candidates),
+      "use more digits of the id");
 }
 
 }  // namespace
 
 Error error_of_answer(const ApiAnswer& answer) {
-  Error error = make_error(net::code_of_status(answer.status), fmt::format("the server answered {} {}", answer.status,
-                                                                           net::status_phrase(answer.status)));
+  Error error = make_error(net::code_of_status(answer.status),
+                           fmt::format("the server answered {} {}", answer.status, net::status_phrase(answer.status)));
   const auto problem = parse_json_object(answer.body, "problem");
   if (problem) {
     const std::string title = json_string_or(*problem, "title", "");
@@ -117,7 +118,7 @@ Result<std::string> pick_item(const std::vector<JsonObject>& items, std::string_
   const std::vector<std::string_view> views(names.begin(), names.end());
   const auto near = nearest_name(text, views);
   return make_error(ErrorCode::kNotFound, fmt::format("there is no {} '{}'", kind, printable(text)),
-                    near && !near->empty() ? "did you mean '" + *near + "'?"
+                    near && !near->empty()  ? "did you mean '" + *near + "'?"
                     : kind == "application" ? "`cacs ls` lists them"
                                             : "`cacs checkpoints APP` lists them");
 }

@@ -34,8 +34,7 @@ class ApiClient {
   virtual Result<ApiAnswer> call(const ApiRequest& request) = 0;
   /// Hands the body of a 2xx answer to `sink` as it comes; its error ends the stream and is returned. The answer has a
   /// body only for other statuses. kAborted after cancel().
-  virtual Result<ApiAnswer> stream(const ApiRequest& request,
-                                   const std::function<Status(std::string_view)>& sink) = 0;
+  virtual Result<ApiAnswer> stream(const ApiRequest& request, const std::function<Status(std::string_view)>& sink) = 0;
   /// Ends a stream() that another thread waits in, and all later ones, soon. Any thread.
   virtual void cancel() = 0;
 };

@@ -70,8 +70,8 @@ class Context {
   std::unique_ptr<Api> api_;
 };
 
-/// One command of the table that main's command line is made of. `setup` declares its options; `run` does it and returns
-/// the exit code. Both see the same options, which the maker of the command binds into them.
+/// One command of the table that main's command line is made of. `setup` declares its options; `run` does it and
+/// returns the exit code. Both see the same options, which the maker of the command binds into them.
 struct CommandSpec {
   std::string name;
   std::string group;

@@ -65,26 +65,28 @@ Result<int> run_logs(Context& context, const LogsOptions& options) {
 
 CommandSpec make_logs_command() {
   auto options = std::make_shared<LogsOptions>();
-  return {.name = "logs",
-          .group = "Look",
-          .summary = "print the output of an application",
-          .example = "cacs logs -f lj-melt",
-          .notes = "With -f it follows the output to the end of the application. When the application is restored from a "
-                   "checkpoint its output goes back with it: one line on standard error says so, and lines that were "
-                   "printed before are not printed again. With -o json it prints the API's records, a line each.",
-          .setup =
-              [options](CLI::App& app) {
-                app.add_option("APP", options->application, "id, unique beginning of an id, or unique name")->required();
-                app.add_flag("-f,--follow", options->follow, "wait for more, to the end of the application");
-                app.add_option("--stream", options->stream, "stdout, stderr or both (each to its own)")
-                    ->type_name("STREAM")
-                    ->check(CLI::IsMember({"stdout", "stderr", "both"}));
-                app.add_option("--pod", options->pod, "the pod (default pod-0)")->type_name("POD");
-                app.add_option("--attempt", options->attempt, "what an earlier attempt had printed")
-                    ->type_name("N")
-                    ->check(CLI::Range(1, 1'000'000));
-              },
-          .run = [options](Context& context) { return run_logs(context, *options); }};
+  return {
+      .name = "logs",
+      .group = "Look",
+      .summary = "print the output of an application",
+      .example = "cacs logs -f lj-melt",
+      .notes =
+          "With -f it follows the output to the end of the application. When the application is restored from a "
+          "checkpoint its output goes back with it: one line on standard error says so, and lines that were "
+          "printed before are not printed again. With -o json it prints the API's records, a line each.",
+      .setup =
+          [options](CLI::App& app) {
+            app.add_option("APP", options->application, "id, unique beginning of an id, or unique name")->required();
+            app.add_flag("-f,--follow", options->follow, "wait for more, to the end of the application");
+            app.add_option("--stream", options->stream, "stdout, stderr or both (each to its own)")
+                ->type_name("STREAM")
+                ->check(CLI::IsMember({"stdout", "stderr", "both"}));
+            app.add_option("--pod", options->pod, "the pod (default pod-0)")->type_name("POD");
+            app.add_option("--attempt", options->attempt, "what an earlier attempt had printed")
+                ->type_name("N")
+                ->check(CLI::Range(1, 1'000'000));
+          },
+      .run = [options](Context& context) { return run_logs(context, *options); }};
 }
 
 }  // namespace cacs::cli

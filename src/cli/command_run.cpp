@@ -49,18 +49,19 @@ void add_run_options(CLI::App& app, RunRequest& request) {
 
 CommandSpec make_run_command() {
   auto request = std::make_shared<RunRequest>();
-  return {.name = "run",
-          .group = "Run",
-          .summary = "run a program, save it at intervals, and show its output",
-          .example = "cacs run --name melt --interval 2m -- lmp -in in.melt",
-          .notes =
-              "With no server configured it starts one of your own, which stays until its applications have ended; this "
-              "needs root. Ctrl-C detaches (exit code 76; the application runs on), a second one within two seconds asks "
-              "whether to delete the application. SIGTERM, as batch systems send it before the end of a job, takes a "
-              "checkpoint, waits until it is committed and ends with 75. Otherwise it ends with the program's own exit "
-              "code, or 128 and the number of the signal that ended it.",
-          .setup = [request](CLI::App& app) { add_run_options(app, *request); },
-          .run = [request](Context& context) { return run_run(context, *request); }};
+  return {
+      .name = "run",
+      .group = "Run",
+      .summary = "run a program, save it at intervals, and show its output",
+      .example = "cacs run --name melt --interval 2m -- lmp -in in.melt",
+      .notes =
+          "With no server configured it starts one of your own, which stays until its applications have ended; this "
+          "needs root. Ctrl-C detaches (exit code 76; the application runs on), a second one within two seconds asks "
+          "whether to delete the application. SIGTERM, as batch systems send it before the end of a job, takes a "
+          "checkpoint, waits until it is committed and ends with 75. Otherwise it ends with the program's own exit "
+          "code, or 128 and the number of the signal that ended it.",
+      .setup = [request](CLI::App& app) { add_run_options(app, *request); },
+      .run = [request](Context& context) { return run_run(context, *request); }};
 }
 
 }  // namespace cacs::cli

@@ -1,6 +1,6 @@
 #include <CLI/CLI.hpp>
-#include <fmt/format.h>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <poll.h>
 #include <unistd.h>
 
@@ -131,7 +131,8 @@ Result<JsonObject> exec_request(const ExecOptions& options, const std::vector<st
   for (const auto& entry : options.env) {
     const std::size_t equals = entry.find('=');
     if (equals == std::string::npos || equals == 0) {
-      return make_error(ErrorCode::kInvalidArgument, "'" + printable(entry) + "' is no variable", "write --env NAME=VALUE");
+      return make_error(ErrorCode::kInvalidArgument, "'" + printable(entry) + "' is no variable",
+                        "write --env NAME=VALUE");
     }
     env[entry.substr(0, equals)] = entry.substr(equals + 1);
   }
@@ -176,17 +177,16 @@ void add_wait(CLI::App& app, bool& wait, const char* what) { app.add_flag("--wai
 
 CommandSpec make_submit_command() {
   auto file = std::make_shared<std::string>();
-  return {.name = "submit",
-          .group = "Run",
-          .summary = "submit an application described by an ASR (JSON), and print its id",
-          .example = "cacs submit -f lj-melt.json",
-          .setup =
-              [file](CLI::App& app) {
-                app.add_option("-f,--file", *file, "the ASR's file; - is standard input")
-                    ->type_name("FILE")
-                    ->required();
-              },
-          .run = [file](Context& context) { return run_submit(context, *file); }};
+  return {
+      .name = "submit",
+      .group = "Run",
+      .summary = "submit an application described by an ASR (JSON), and print its id",
+      .example = "cacs submit -f lj-melt.json",
+      .setup =
+          [file](CLI::App& app) {
+            app.add_option("-f,--file", *file, "the ASR's file; - is standard input")->type_name("FILE")->required();
+          },
+      .run = [file](Context& context) { return run_submit(context, *file); }};
 }
 
 CommandSpec make_checkpoint_command() {
@@ -227,7 +227,8 @@ CommandSpec make_delete_command() {
           .setup =
               [target](CLI::App& app) {
                 add_application(app, target->application);
-                app.add_option("CHECKPOINT", target->checkpoint, "remove only this: an id or a unique beginning of one");
+                app.add_option("CHECKPOINT", target->checkpoint,
+                               "remove only this: an id or a unique beginning of one");
                 add_wait(app, target->wait, "return when everything is gone");
               },
           .run = [target](Context& context) { return run_delete(context, *target); }};
@@ -244,7 +245,10 @@ CommandSpec make_exec_command() {
               [options](CLI::App& app) {
                 add_application(app, options->application);
                 app.add_option("COMMAND", options->command, "the command and its arguments; put -- before it");
-                app.add_option("--env", options->env, "a variable for it")->type_name("NAME=VALUE")->take_all()->expected(1);
+                app.add_option("--env", options->env, "a variable for it")
+                    ->type_name("NAME=VALUE")
+                    ->take_all()
+                    ->expected(1);
                 app.add_option("--workdir", options->workdir, "its working directory")->type_name("DIR");
                 app.add_option("--user", options->user, "the user it runs as")->type_name("USER");
                 app.add_option("--pod", options->pod, "the pod (default pod-0)")->type_name("POD");

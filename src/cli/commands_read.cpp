@@ -11,9 +11,7 @@ namespace cacs::cli {
 
 namespace {
 
-TimeStyle time_style(const Context& context) {
-  return context.settings().utc ? TimeStyle::kUtc : TimeStyle::kRelative;
-}
+TimeStyle time_style(const Context& context) { return context.settings().utc ? TimeStyle::kUtc : TimeStyle::kRelative; }
 
 std::string when(const Context& context, const JsonObject& object, std::string_view name) {
   return format_when(json_string_or(object, name, ""), wall_now(), time_style(context));
@@ -242,23 +240,22 @@ CommandSpec one_application_command(CommandSpec spec, Result<int> (*run)(Context
 
 CommandSpec make_ls_command() {
   auto options = std::make_shared<ListOptions>();
-  return {.name = "ls",
-          .group = "Look",
-          .summary = "list applications",
-          .example = "cacs ls --state RUNNING",
-          .notes = "With -o json it prints one page, as the API gives it: --limit and --cursor choose which.",
-          .setup =
-              [options](CLI::App& app) {
-                app.add_option("--state", options->state, "only those in this state")->type_name("STATE");
-                app.add_option("--cloud", options->cloud, "only those on this cloud")->type_name("CLOUD");
-                app.add_option("--name", options->name, "only those of this name")->type_name("NAME");
-                app.add_option("--limit", options->limit, "items of a page")
-                    ->type_name("N")
-                    ->check(CLI::Range(1, 1000));
-                app.add_option("--cursor", options->cursor, "next_cursor of the page before")->type_name("CURSOR");
-                app.add_flag("--names", options->names, "only ids and names, a line each; never starts a server");
-              },
-          .run = [options](Context& context) { return run_ls(context, *options); }};
+  return {
+      .name = "ls",
+      .group = "Look",
+      .summary = "list applications",
+      .example = "cacs ls --state RUNNING",
+      .notes = "With -o json it prints one page, as the API gives it: --limit and --cursor choose which.",
+      .setup =
+          [options](CLI::App& app) {
+            app.add_option("--state", options->state, "only those in this state")->type_name("STATE");
+            app.add_option("--cloud", options->cloud, "only those on this cloud")->type_name("CLOUD");
+            app.add_option("--name", options->name, "only those of this name")->type_name("NAME");
+            app.add_option("--limit", options->limit, "items of a page")->type_name("N")->check(CLI::Range(1, 1000));
+            app.add_option("--cursor", options->cursor, "next_cursor of the page before")->type_name("CURSOR");
+            app.add_flag("--names", options->names, "only ids and names, a line each; never starts a server");
+          },
+      .run = [options](Context& context) { return run_ls(context, *options); }};
 }
 
 CommandSpec make_show_command() {

@@ -88,11 +88,13 @@ CommandSpec make_server_command() {
           .notes = "The state directory is the one of --state or CACS_STATE; without either, the server's own default.",
           .setup =
               [options](CLI::App& app) {
-                app.add_option("--listen", options->listen, "where to listen: http://host:port or unix:/path; may be repeated")
+                app.add_option("--listen", options->listen,
+                               "where to listen: http://host:port or unix:/path; may be repeated")
                     ->type_name("ADDRESS")
                     ->take_all()
                     ->expected(1);
-                app.add_flag("--no-auth", options->no_auth, "want no token; only on loopback addresses and unix sockets");
+                app.add_flag("--no-auth", options->no_auth,
+                             "want no token; only on loopback addresses and unix sockets");
                 app.add_flag("--embedded", options->embedded, "end when there is neither an application nor a client");
                 app.add_option("--ready-fd", options->ready_fd, "write a byte to this descriptor once ready")
                     ->type_name("FD")

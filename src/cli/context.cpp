@@ -26,8 +26,9 @@ Result<ServerEndpoint> Context::find_server(StartServer when) {
   std::error_code ignored;
   const bool used = !settings.state.empty() && std::filesystem::exists(settings.state / "server.log", ignored);
   if (when == StartServer::kNever || (when == StartServer::kIfUsed && !used)) {
-    return make_error(ErrorCode::kUnavailable, "find a server: none is configured, and none of your own runs",
-                      "name one with --server, CACS_SERVER or in the configuration file; `cacs run -- PROGRAM` starts one")
+    return make_error(
+               ErrorCode::kUnavailable, "find a server: none is configured, and none of your own runs",
+               "name one with --server, CACS_SERVER or in the configuration file; `cacs run -- PROGRAM` starts one")
         .with_type(kUnreachableType);
   }
   CACS_ASSIGN(const Privileges privileges, read_privileges());

@@ -127,9 +127,15 @@ Status SpawnedServer::start(const std::filesystem::path& state) {
   const UniqueFd ready(ends[0]);
   UniqueFd theirs(ends[1]);
   Command command;
-  command.argv = {program_.string(), "server",   "--embedded",
-                  "--state",         state.string(), "--listen",
-                  "unix:" + embedded_socket(state).string(), "--ready-fd", std::to_string(kReadyFd)};
+  command.argv = {program_.string(),
+                  "server",
+                  "--embedded",
+                  "--state",
+                  state.string(),
+                  "--listen",
+                  "unix:" + embedded_socket(state).string(),
+                  "--ready-fd",
+                  std::to_string(kReadyFd)};
   command.cwd = "/";  // it must not keep the user's directory busy
   command.fds = {{log.get(), 1}, {log.get(), 2}, {theirs.get(), kReadyFd}};
   command.new_session = true;

@@ -21,9 +21,10 @@ class EmbeddedServer {
   virtual Result<ServerEndpoint> ensure_running(const std::filesystem::path& state) = 0;
 };
 
-/// Starts `PROGRAM server --embedded --state DIR --listen unix:DIR/server.sock --ready-fd 3` in a session of its own, so
-/// that it outlives the terminal. A lock file (DIR/start.lock) makes two starters one. The server writes one byte to
-/// the descriptor when it is ready; what it prints goes to DIR/server.log, whose end is part of the error when it fails.
+/// Starts `PROGRAM server --embedded --state DIR --listen unix:DIR/server.sock --ready-fd 3` in a session of its own,
+/// so that it outlives the terminal. A lock file (DIR/start.lock) makes two starters one. The server writes one byte to
+/// the descriptor when it is ready; what it prints goes to DIR/server.log, whose end is part of the error when it
+/// fails.
 class SpawnedServer final : public EmbeddedServer {
  public:
   explicit SpawnedServer(std::filesystem::path program, std::chrono::milliseconds limit = std::chrono::seconds(60))

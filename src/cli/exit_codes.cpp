@@ -32,8 +32,7 @@ int exit_code_for(const Error& error) {
 std::string exit_codes_help() {
   std::string text = "Exit codes:\n";
   for (const auto& [code, meaning] : kExitCodes) text += fmt::format("  {:>3}  {}\n", code, meaning);
-  text +=
-      "`run` and `exec` end with the program's own exit code, or 128 and the number of the signal that ended it.\n";
+  text += "`run` and `exec` end with the program's own exit code, or 128 and the number of the signal that ended it.\n";
   return text;
 }
 

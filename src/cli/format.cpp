@@ -126,7 +126,7 @@ Result<std::string> decode_base64(std::string_view text) {
     out += static_cast<char>(bits & 0xffU);
     bits = 0;
   }
-  out.resize(out.size() - padding);
+  for (std::size_t i = 0; i < padding; ++i) out.pop_back();
   return out;
 }
 

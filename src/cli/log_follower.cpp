@@ -16,9 +16,7 @@ namespace cacs::cli {
 namespace {
 
 /// Whether trying again may help: the server is away, or asks for patience.
-bool is_passing(const Error& error) {
-  return error.type == kUnreachableType || error.code == ErrorCode::kUnavailable;
-}
+bool is_passing(const Error& error) { return error.type == kUnreachableType || error.code == ErrorCode::kUnavailable; }
 
 }  // namespace
 
@@ -133,8 +131,9 @@ Status LogFollower::take_record(const std::string& name, const JsonObject& recor
     return terminal_.out_failed() ? make_error(ErrorCode::kIo, "standard output cannot be written") : ok_status();
   }
   const std::uint64_t taken_back = printer.rollback(static_cast<std::uint64_t>(offset));
-  terminal_.remark(fmt::format("--- restored: {} went back by {} to byte {}; what was shown already is not repeated ---",
-                               printable(stream), format_size(taken_back), offset));
+  terminal_.remark(
+      fmt::format("--- restored: {} went back by {} to byte {}; what was shown already is not repeated ---",
+                  printable(stream), format_size(taken_back), offset));
   return {};
 }
 

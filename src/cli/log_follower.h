@@ -18,8 +18,8 @@ namespace cacs::cli {
 
 /// What of an application's output to follow, and how to show it.
 struct FollowOptions {
-  std::string target;  ///< path and query of the log stream
-  bool json = false;   ///< print the records as they come, a line each, instead of the bytes
+  std::string target;                          ///< path and query of the log stream
+  bool json = false;                           ///< print the records as they come, a line each, instead of the bytes
   std::chrono::milliseconds patience{60'000};  ///< how long a server that went away is waited for
 };
 

@@ -58,10 +58,10 @@ std::vector<std::string> lacking_privileges(const Privileges& privileges) {
 Status check_privileges(const Privileges& privileges) {
   const auto lacking = lacking_privileges(privileges);
   if (lacking.empty()) return {};
-  return make_error(ErrorCode::kPermission,
-                    fmt::format("an embedded server cannot save and restore programs here; lacking: {}",
-                                fmt::join(lacking, ", ")),
-                    "run it as root (sudo cacs run ...), or name a server with --server or CACS_SERVER");
+  return make_error(
+      ErrorCode::kPermission,
+      fmt::format("an embedded server cannot save and restore programs here; lacking: {}", fmt::join(lacking, ", ")),
+      "run it as root (sudo cacs run ...), or name a server with --server or CACS_SERVER");
 }
 
 }  // namespace cacs::cli

@@ -28,7 +28,7 @@ struct AgentOptions {
 
 /// One line of `cacs check`.
 struct CheckRow {
-  std::string name;    ///< "kernel: time namespaces"
+  std::string name;  ///< "kernel: time namespaces"
   bool ok = false;
   std::string detail;  ///< what was found
   std::string advice;  ///< what to do about it; empty when ok

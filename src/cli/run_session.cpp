@@ -21,8 +21,8 @@ constexpr std::chrono::seconds kSecondCtrlC(2);
 Result<JsonObject> mount_json(const std::string& text) {
   const auto parts = split(text, ':');
   const bool read_only = parts.size() == 3 && parts[2] == "ro";
-  const bool right = (parts.size() == 2 || read_only || (parts.size() == 3 && parts[2] == "rw")) &&
-                     !parts[0].empty() && parts[1].starts_with('/');
+  const bool right = (parts.size() == 2 || read_only || (parts.size() == 3 && parts[2] == "rw")) && !parts[0].empty() &&
+                     parts[1].starts_with('/');
   if (!right) {
     return make_error(ErrorCode::kInvalidArgument, "'" + printable(text) + "' is no mount",
                       "write --mount SRC:DST or SRC:DST:ro, DST an absolute path");
@@ -40,7 +40,8 @@ Result<JsonObject> env_json(const std::vector<std::string>& entries) {
   for (const auto& entry : entries) {
     const std::size_t equals = entry.find('=');
     if (equals == 0 || entry.empty()) {
-      return make_error(ErrorCode::kInvalidArgument, "'" + printable(entry) + "' is no variable", "write --env NAME=VALUE");
+      return make_error(ErrorCode::kInvalidArgument, "'" + printable(entry) + "' is no variable",
+                        "write --env NAME=VALUE");
     }
     if (equals != std::string::npos) {
       env[entry.substr(0, equals)] = entry.substr(equals + 1);
@@ -127,7 +128,8 @@ Result<int> RunSession::ended() {
   const auto document = api_.get(application_path(id_));
   if (document) {
     if (exit == nullptr) exit = json_find_object(document->object, "exit");
-    if (json_string_or(document->object, "state", "") == "ERROR") reason = json_string_or(document->object, "reason", "");
+    if (json_string_or(document->object, "state", "") == "ERROR")
+      reason = json_string_or(document->object, "reason", "");
   }
   if (exit == nullptr) {
     return make_error(ErrorCode::kAborted,

@@ -1,11 +1,11 @@
 #include "cli/settings.h"
 
-#include <toml++/toml.h>
-
 #include <cstdlib>
 
 #include "base/io.h"
 #include "base/text.h"
+
+#include <toml++/toml.h>
 
 namespace cacs::cli {
 
@@ -117,10 +117,9 @@ Result<SettingsLayer> parse_config(std::string_view text, std::string_view path)
     const toml::table table = toml::parse(text, path);
     CACS_TRY(take_table(table, path, "", layer));
   } catch (const toml::parse_error& problem) {
-    return config_error(path,
-                        "line " + std::to_string(problem.source().begin.line) + ": " +
-                            printable(problem.description(), 400),
-                        "it is TOML: NAME = \"value\", a line each");
+    return config_error(
+        path, "line " + std::to_string(problem.source().begin.line) + ": " + printable(problem.description(), 400),
+        "it is TOML: NAME = \"value\", a line each");
   }
   return layer;
 }

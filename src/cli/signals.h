@@ -23,11 +23,11 @@ class SignalWatcher {
 
   /// What ended a wait.
   struct Event {
-    int signal = 0;          ///< 0: none came
-    bool readable = false;   ///< `other_fd` can be read (or was hung up)
+    int signal = 0;         ///< 0: none came
+    bool readable = false;  ///< `other_fd` can be read (or was hung up)
   };
-  /// Waits for a signal, for `other_fd` (-1: none) to become readable, or for `limit` (none: for ever) to pass. A signal
-  /// goes before the descriptor.
+  /// Waits for a signal, for `other_fd` (-1: none) to become readable, or for `limit` (none: for ever) to pass. A
+  /// signal goes before the descriptor.
   Result<Event> wait(int other_fd, std::optional<std::chrono::milliseconds> limit);
 
  private:
