@@ -38,8 +38,13 @@ Response answer(const Status& status) {
   return response;
 }
 
+std::string_view query(const Request& request, std::string_view name) {
+  const std::string* value = net::find_query(request.query, name);
+  return value == nullptr ? std::string_view() : std::string_view(*value);
+}
+
 std::int64_t number(const Request& request, std::string_view name, std::int64_t fallback, std::int64_t max) {
-  const auto text = request.query.get(name);
+  const std::string_view text = query(request, name);
   std::int64_t value = fallback;
   std::from_chars(text.data(), text.data() + text.size(), value);
   return std::clamp<std::int64_t>(value, 0, max);
@@ -80,7 +85,7 @@ Response explain(Agent& agent, const Request& request) {
 
 Response logs(Agent& agent, const Request& request) {
   return with_pod(agent, request, [&](NodePod& pod, const JsonObject&) {
-    const auto stream = request.query.get("stream");
+    const std::string_view stream = query(request, "stream");
     return pod.read_log(stream.empty() ? "stdout" : std::string(stream),
                         static_cast<std::uint64_t>(number(request, "offset", 0, std::int64_t{1} << 60U)),
                         static_cast<std::size_t>(number(request, "limit", 65536, 1 << 20)), wait_of(request));
@@ -145,7 +150,7 @@ std::vector<Route> make_routes(Agent& agent) {
   add("GET", "/v1/info", RouteKind::kBlocking, [&](const Request&) { return answer(agent.info()); });
   add("GET", "/v1/events", RouteKind::kLong, [&](const Request& request) {
     const auto after = static_cast<std::uint64_t>(number(request, "after", 0, std::int64_t{1} << 60U));
-    return answer(agent.events().read(after, request.query.get("instance"), wait_of(request)));
+    return answer(agent.events().read(after, query(request, "instance"), wait_of(request)));
   });
   add("GET", "/v1/checkpoints", RouteKind::kBlocking, [&](const Request&) { return answer(agent.list_checkpoints()); });
   add("PUT", "/v1/checkpoints/{checkpoint}", RouteKind::kLong, [&](const Request& request) {
