@@ -109,6 +109,16 @@ void Agent::recover_pods() {
   }
 }
 
+void Agent::leave() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (!pods_.empty()) return;
+  }
+  if (const auto closed = delta::close_delta_store(delta_store_); !closed) {
+    spdlog::warn("{}", closed.error().to_string());
+  }
+}
+
 Result<JsonObject> Agent::info() {
   struct statvfs room {};
   if (::statvfs(options_.state_dir.c_str(), &room) != 0)

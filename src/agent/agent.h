@@ -32,6 +32,9 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
+  /// Before an orderly end: where no pod is left, the delta store is unmounted, so that nothing stays on the machine.
+  void leave();
+
   Result<JsonObject> info();
   EventQueue& events() { return events_; }
 

@@ -153,7 +153,12 @@ Status NodePod::freeze(const std::string& checkpoint, std::int64_t deadline_ms) 
   }
   // Beside the engine, which writes memory meanwhile on the other core.
   const std::int64_t capture_begun = now_ms();
-  Status captured = frozen_ ? capture_trees(checkpoint) : ok_status();
+  bool frozen = false;
+  {
+    const std::lock_guard lock(mutex_);
+    frozen = frozen_;
+  }
+  Status captured = frozen ? capture_trees(checkpoint) : ok_status();
   const std::int64_t capture_ended = now_ms();
   Lock lock(mutex_);
   const bool said = wait_phase(lock, checkpoint, shim_word, limit);

@@ -202,6 +202,7 @@ int run_agent(const AgentOptions& options) {
   spdlog::info("stopping; pods run on");
   (*agent)->events().stop();
   (*server)->stop();
+  (*agent)->leave();
   return 0;
 }
 
