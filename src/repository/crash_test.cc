@@ -143,7 +143,7 @@ void expect_sound(Life& life, const std::string& where) {
   ASSERT_OK(list);
   std::set<std::string> visible;
   for (const auto& summary : *list) {
-    EXPECT_FALSE(summary.problem.has_value()) << summary.problem->to_string();
+    if (summary.problem) ADD_FAILURE() << summary.problem->to_string();
     visible.insert(summary.head.checkpoint);
   }
   for (const auto& [id, expected] : life.checkpoints) {
@@ -165,7 +165,7 @@ void expect_sound(Life& life, const std::string& where) {
     }
     visible.erase(id);
   }
-  EXPECT_TRUE(visible.empty()) << "a checkpoint nobody made: " << *visible.begin();
+  for (const auto& id : visible) ADD_FAILURE() << "a checkpoint nobody made: " << id;
 }
 
 /// After a collection there is nothing but what checkpoints need.
@@ -177,7 +177,7 @@ void expect_no_garbage(ForgetfulDisk& disk, Life& life) {
   ASSERT_OK(stats);
   const auto checked = repository.check(true);
   ASSERT_OK(checked);
-  EXPECT_TRUE(checked->problems.empty()) << checked->problems[0].to_string();
+  for (const auto& problem : checked->problems) ADD_FAILURE() << problem.to_string();
   const auto again = repository.collect({.max_garbage = 0});
   ASSERT_OK(again);
   EXPECT_EQ(again->bytes_garbage, 0U);
@@ -213,21 +213,27 @@ std::uint64_t crash_everywhere(Crash how, std::uint64_t seed) {
     disk->fail_at(at, true);
     const Status status = live(life);
     if (!disk->failed()) {
-      EXPECT_TRUE(status.ok()) << status.error().to_string();
+      if (!status) ADD_FAILURE() << status.error().to_string();
       return at - 1;
     }
     EXPECT_FALSE(status.ok());
     life.close();
     disk->crash(how, seed * 1000003 + at);
     const auto opened = life.open();
-    EXPECT_TRUE(opened.ok()) << "after operation " << at << ": " << opened.error().to_string();
-    if (!opened) return at;
+    if (!opened) {
+      ADD_FAILURE() << "after operation " << at << ": " << opened.error().to_string();
+      return at;
+    }
     const std::string where = "crash at operation " + std::to_string(at) + ", seed " + std::to_string(seed);
     expect_sound(life, where);
     // A second crash right after the recovery takes nothing away either.
     life.close();
     disk->crash(Crash::kLoseAll, 0);
-    EXPECT_TRUE(life.open().ok());
+    const auto opened_again = life.open();
+    if (!opened_again) {
+      ADD_FAILURE() << where << ", and again: " << opened_again.error().to_string();
+      return at;
+    }
     expect_sound(life, where + ", and again");
     expect_no_garbage(*disk, life);
     if (::testing::Test::HasFailure()) return at;
