@@ -50,3 +50,18 @@ function(cacs_component name)
     cacs_test_program(${name}_threaded_test cacs_${name} "unit;threaded" ${ARG_THREADED_TESTS})
   endif()
 endfunction()
+
+# cacs_fuzz_target(NAME COMPONENT SOURCE): a libFuzzer program, built when CACS_FUZZ is on (clang only). Run it with
+# -max_total_time=SECONDS; a finding ends it with a failure and leaves the input in a file.
+if(CACS_FUZZ)
+  # The code under test has to be instrumented too, so this goes to everything.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
+function(cacs_fuzz_target name component source)
+  if(NOT CACS_FUZZ)
+    return()
+  endif()
+  add_executable(${name} ${source})
+  target_link_libraries(${name} PRIVATE cacs_flags ${component} -fsanitize=fuzzer)
+endfunction()
