@@ -33,6 +33,9 @@ namespace {
 
 constexpr int kMaxConnections = 64;
 constexpr int kMaxExecs = 64;
+/// Handed over by the shim: gets `R` when we listen and the application runs, or `E` and an errno. Closed before
+/// anything else happens, because its other end is outside.
+constexpr int kReadyFd = 3;
 
 enum class Role { kUnknown, kClient, kShim };
 
@@ -162,7 +165,8 @@ void on_outcome(char* line) {
   }
 }
 
-/// `exec ID USER CWD ENV ARG` and a block of bytes behind it, read here in one go: the shim is trusted and sends it whole.
+/// `exec ID USER CWD ENV ARG` and a block of bytes behind it, read here in one go: the shim is trusted and sends it
+/// whole.
 void on_exec(Connection& shim, char* line) {
   unsigned long id = 0;
   char user[64];
@@ -178,7 +182,8 @@ void on_exec(Connection& shim, char* line) {
   const size_t total = cwd_length + env_length + arg_length;
   char* block = static_cast<char*>(malloc(total));
   if (block == nullptr || !receive_all(shim.fd, block, total) || block[cwd_length - 1] != 0 ||
-      block[cwd_length + env_length + arg_length - 1] != 0 || (env_length > 0 && block[cwd_length + env_length - 1] != 0)) {
+      block[cwd_length + env_length + arg_length - 1] != 0 ||
+      (env_length > 0 && block[cwd_length + env_length - 1] != 0)) {
     free(block);
     close_connection(shim);
     return;
@@ -194,7 +199,8 @@ void on_exec(Connection& shim, char* line) {
     say(shim, "exec-exit %lu %d", id, 126 << 8);
   } else {
     slot->id = id;
-    slot->pid = launch_exec(id, user, block, block + cwd_length, env_length, block + cwd_length + env_length, arg_length);
+    slot->pid =
+        launch_exec(id, user, block, block + cwd_length, env_length, block + cwd_length + env_length, arg_length);
     if (slot->pid <= 0) {
       slot->pid = 0;
       say(shim, "exec-exit %lu %d", id, 126 << 8);
@@ -236,8 +242,8 @@ void on_line(Connection& connection, char* line) {
   }
 }
 
-/// Takes the lines that are complete. Reads one byte past nothing: what follows an `exec` line belongs to on_exec, so the
-/// shim's lines are read one byte at a time, which for a few lines a minute costs nothing.
+/// Takes the lines that are complete. Reads one byte past nothing: what follows an `exec` line belongs to on_exec, so
+/// the shim's lines are read one byte at a time, which for a few lines a minute costs nothing.
 void on_readable(Connection& connection) {
   for (int budget = CACS_INIT_MAX_LINE; budget > 0; --budget) {
     char byte = 0;
@@ -283,7 +289,8 @@ void on_accept() {
 
 /// The application has ended: record it so that it survives everything, then end, which ends the pod.
 [[noreturn]] void finish(int wait_status) {
-  // A restore may have happened between the application's end and now: the record must name the incarnation that counts.
+  // A restore may have happened between the application's end and now: the record must name the incarnation that
+  // counts.
   notice_restore();
   record_exit(g_init.incarnation, wait_status);
   const int code = WIFEXITED(wait_status) ? WEXITSTATUS(wait_status) : 128 + WTERMSIG(wait_status);
@@ -361,11 +368,15 @@ int run_init(int argc, char** argv) {
   g_init.signals = signalfd(-1, &mask, SFD_CLOEXEC | SFD_NONBLOCK);
   if (g_init.signals < 0) return fail("signalfd", errno);
   if (!listen_on_socket()) return fail("listen on " CACS_INIT_SOCKET, errno);
+  fcntl(kReadyFd, F_SETFD, FD_CLOEXEC);
   g_init.application = launch_application(argv[2], argv[3], argv + 4);
   if (g_init.application < 0) {
+    dprintf(kReadyFd, "E%d", static_cast<int>(-g_init.application));
     record_exec_failure(g_init.incarnation, static_cast<int>(-g_init.application));
     return 127;
   }
+  dprintf(kReadyFd, "R");
+  close(kReadyFd);
   serve();
 }
 

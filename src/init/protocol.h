@@ -1,11 +1,12 @@
 #pragma once
 
-/// What is said on init's socket, /.cacs/init.sock, inside a pod. Included by init itself, by the shim and by libcacs, so it
-/// is C and has no dependencies.
+/// What is said on init's socket, /.cacs/init.sock, inside a pod. Included by init itself, by the shim and by libcacs,
+/// so it is C and has no dependencies.
 ///
 /// A message is one line: words separated by single spaces, ended by '\n', at most CACS_INIT_MAX_LINE bytes. The first
-/// line of a connection is the greeting, which carries the version of the protocol; init answers with its own. A restored
-/// init may be years old: words and verbs are only ever added, and an unknown verb is answered with `error unsupported`.
+/// line of a connection is the greeting, which carries the version of the protocol; init answers with its own. A
+/// restored init may be years old: words and verbs are only ever added, and an unknown verb is answered with `error
+/// unsupported`.
 ///
 /// A client in the pod (libcacs, cacs-pod) says:
 ///   cacs 1 client                      -> cacs 1 init
@@ -31,7 +32,8 @@
 
 #define CACS_POD_DIR "/.cacs"
 #define CACS_INIT_SOCKET CACS_POD_DIR "/init.sock"
-/// The shim writes the pod's incarnation here after rolling the delta back and before the engine runs; one decimal number.
+/// The shim writes the pod's incarnation here after rolling the delta back and before the engine runs; one decimal
+/// number.
 #define CACS_INCARNATION_FILE CACS_POD_DIR "/incarnation"
 /// Id of the checkpoint that the pod was restored from; written together with the incarnation.
 #define CACS_RESTORED_FROM_FILE CACS_POD_DIR "/restored_from"
