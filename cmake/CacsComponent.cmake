@@ -50,3 +50,15 @@ function(cacs_component name)
     cacs_test_program(${name}_threaded_test cacs_${name} "unit;threaded" ${ARG_THREADED_TESTS})
   endif()
 endfunction()
+
+# cacs_fuzz_target(NAME COMPONENT SOURCE): a libFuzzer program on one component ("delta"), built with -DCACS_FUZZ=ON and
+# clang only. Sanitizers stop at the first finding.
+function(cacs_fuzz_target name component source)
+  if(NOT CACS_FUZZ)
+    return()
+  endif()
+  add_executable(${name} ${source})
+  target_compile_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all)
+  target_link_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
+  target_link_libraries(${name} PRIVATE cacs_flags cacs_${component})
+endfunction()
