@@ -33,7 +33,8 @@ struct Timestamp {
   std::int64_t seconds = 0;
   std::uint32_t nanoseconds = 0;
 
-  friend auto operator<=>(const Timestamp&, const Timestamp&) = default;
+  // clang-tidy takes the comparison that the compiler writes for ours.
+  friend auto operator<=>(const Timestamp&, const Timestamp&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Name and value are byte strings. `trusted.*`, `user.*`, `security.*` and POSIX ACLs (`system.posix_acl_*`) alike.
