@@ -74,12 +74,12 @@ struct Tree {
   }
   [[nodiscard]] Status make() const {
     for (unsigned i = 0; i < 200; ++i) CACS_TRY(cacs::make_directories(root / std::to_string(i)));
-    const std::string data = noise(105 * 1024, 7);
+    const std::string data = noise(std::size_t{105} * 1024, 7);
     for (unsigned i = 0; i < files; ++i) CACS_TRY(write_file(file(i), O_TRUNC, data, 1));
     return write_file(root / "large", O_TRUNC, noise(kMiB, 9), large / kMiB);
   }
   [[nodiscard]] Status change(unsigned round) const {
-    const std::string data = noise(200 * 1024, round);
+    const std::string data = noise(std::size_t{200} * 1024, round);
     for (unsigned i = 0; i < changed; ++i) CACS_TRY(write_file(file((round * 37 + i * 199) % files), O_TRUNC, data, 1));
     return write_file(root / "large", O_APPEND, noise(kMiB, round + 1), 1);
   }
@@ -100,7 +100,7 @@ Status bench_capture(const std::string& name, const fs::path& place, unsigned sc
   auto start = Clock::now();
   {
     CACS_ASSIGN(const auto first, cacs::delta::capture(tree.root, staging, baseline));
-    fmt::print("  {{\"place\": \"{}\", \"first_capture_ms\": {:.1f}, ", name, ms_since(start));
+    fmt::print(R"(  {{"place": "{}", "first_capture_ms": {:.1f}, )", name, ms_since(start));
     CACS_ASSIGN(baseline, store(first));
   }
   std::vector<double> presync;
@@ -129,9 +129,9 @@ Status bench_capture(const std::string& name, const fs::path& place, unsigned sc
     if (round > 0) idle.push_back(ms_since(start));
     CACS_ASSIGN(baseline, store(snapshot));
   }
-  fmt::print("\"presync_ms\": {:.1f}, \"capture_ms\": {:.1f}, \"recapture_ms\": {:.1f}, \"idle_capture_ms\": {:.1f}, ",
+  fmt::print(R"("presync_ms": {:.1f}, "capture_ms": {:.1f}, "recapture_ms": {:.1f}, "idle_capture_ms": {:.1f}, )",
              median(presync), median(capture), median(recapture), median(idle));
-  fmt::print("\"entries\": {}, \"shared_files\": {}, \"copied_files\": {}, \"copied_mib\": {}}}", stats.entries,
+  fmt::print(R"("entries": {}, "shared_files": {}, "copied_files": {}, "copied_mib": {}}})", stats.entries,
              stats.shared_files, stats.copied_files, stats.copied_bytes / kMiB);
   CACS_TRY(cacs::remove_tree(tree.root));
   return {};
@@ -149,7 +149,7 @@ Status bench_shm(const fs::path& place, unsigned scale) {
     CACS_ASSIGN(const auto snapshot, cacs::delta::capture(shm, place / "shm-staging", {}));
     capture.push_back(ms_since(start));
   }
-  fmt::print("  {{\"place\": \"tmpfs of {} MiB\", \"capture_ms\": {:.1f}}}", 1024 / scale, median(capture));
+  fmt::print(R"(  {{"place": "tmpfs of {} MiB", "capture_ms": {:.1f}}})", 1024 / scale, median(capture));
   if (::umount2(shm.c_str(), 0) != 0) return cacs::errno_error(errno, "unmount the tmpfs");
   return {};
 }
@@ -179,13 +179,14 @@ Status bench_overlay(const std::string& name, const fs::path& place, unsigned sc
       CACS_ASSIGN(const std::size_t got, cacs::read_full(fd.get(), buffer));
       if (got == 0) break;
     }
-    fmt::print("  {{\"overlay\": \"{}\", \"write_fsync_mib_s\": {:.0f}, \"read_mib_s\": {:.0f}, ", name,
+    fmt::print(R"(  {{"overlay": "{}", "write_fsync_mib_s": {:.0f}, "read_mib_s": {:.0f}, )", name,
                static_cast<double>(mib) * 1000 / write_ms, static_cast<double>(mib) * 1000 / ms_since(start));
   }
   CACS_ASSIGN(const UniqueFd small, cacs::open_file(merged / "small", O_WRONLY | O_CREAT));
   start = Clock::now();
   for (unsigned i = 0; i < 200; ++i) {
-    CACS_TRY(cacs::pwrite_full(small.get(), cacs::as_bytes(std::string_view(data).substr(0, 4096)), i * 4096));
+    CACS_TRY(cacs::pwrite_full(small.get(), cacs::as_bytes(std::string_view(data).substr(0, 4096)),
+                               std::uint64_t{i} * 4096));
     if (::fsync(small.get()) != 0) return cacs::errno_error(errno, "fsync");
   }
   const double fsync_ms = ms_since(start) / 200;
@@ -193,7 +194,7 @@ Status bench_overlay(const std::string& name, const fs::path& place, unsigned sc
   for (unsigned i = 0; i < 5000; ++i) {
     CACS_TRY(write_file(merged / ("n" + std::to_string(i)), O_TRUNC, std::string_view(data).substr(0, 4096), 1));
   }
-  fmt::print("\"append_4k_fsync_ms\": {:.3f}, \"create_5000_files_ms\": {:.0f}}}", fsync_ms, ms_since(start));
+  fmt::print(R"("append_4k_fsync_ms": {:.3f}, "create_5000_files_ms": {:.0f}}})", fsync_ms, ms_since(start));
   if (::umount2(merged.c_str(), MNT_DETACH) != 0) return cacs::errno_error(errno, "unmount the overlay");
   return {};
 }
@@ -223,6 +224,7 @@ Status run(const fs::path& base, unsigned scale) {
 
 }  // namespace
 
+// NOLINTNEXTLINE(bugprone-exception-escape): out of memory ends a benchmark
 int main(int argc, char** argv) {
   if (argc < 2) {
     fmt::print(stderr, "usage: delta_bench DIRECTORY [SCALE]\n");

@@ -115,7 +115,7 @@ TEST_P(Capture, OnlyWhatChangedIsStaged) {
   check();
   EXPECT_EQ(changed_, 50U);
   outwait_racy_window();
-  check();  // everything was young when it was captured first: once more
+  check();
   write_all(root_ / "7", "other");
   ASSERT_EQ(::truncate((root_ / "8").c_str(), 3), 0);
   std::filesystem::rename(root_ / "9", root_ / "moved");
@@ -153,6 +153,18 @@ TEST_P(Capture, SameSizeReplacementWithOldTimes) {
   EXPECT_EQ(repository_.content(find_entry(baseline_.listing, "f")->token), "bccb");
 }
 
+TEST_P(Capture, WhatWasYoungWhenCapturedIsReadAgain) {
+  write_all(root_ / "f", "data");
+  const CaptureOptions wide{.racy_window = std::chrono::hours(1)};
+  baseline_ = repository_.store(must_capture(root_, staging_, baseline_, wide));
+  EXPECT_TRUE(must_capture(root_, staging_, baseline_, wide).files().front().changed());
+  const struct timespec nap { .tv_nsec = 5'000'000 };
+  ASSERT_EQ(::nanosleep(&nap, nullptr), 0);
+  const CaptureOptions narrow{.racy_window = std::chrono::milliseconds(1)};
+  baseline_ = repository_.store(must_capture(root_, staging_, baseline_, narrow));
+  EXPECT_EQ(must_capture(root_, staging_, baseline_, narrow).files().front().changed(), on_tmpfs());
+}
+
 TEST_P(Capture, WritesInTheTickOfACapture) {
   // Write, capture, write again at once: where timestamps are coarse both writes have one ctime.
   const UniqueFd fd(::open((root_ / "f").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
@@ -171,10 +183,10 @@ TEST_P(Capture, WritesInTheTickOfACapture) {
 }
 
 TEST_P(Capture, OnePageWrittenThroughMmapOverTwentyCaptures) {
-  constexpr std::size_t kSize = 64 * 4096;
-  write_all(root_ / "mapped", std::string(kSize, 'x'));
+  constexpr std::size_t size = std::size_t{64} * 4096;
+  write_all(root_ / "mapped", std::string(size, 'x'));
   const UniqueFd fd(::open((root_ / "mapped").c_str(), O_RDWR | O_CLOEXEC));
-  auto* page = static_cast<char*>(::mmap(nullptr, kSize, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
+  auto* page = static_cast<char*>(::mmap(nullptr, size, PROT_READ | PROT_WRITE, MAP_SHARED, fd.get(), 0));
   ASSERT_NE(page, MAP_FAILED);
   for (int round = 0; round < 20; ++round) {
     // Twice, with the second store to a page that is dirty already: it moves no ctime by itself.
@@ -194,23 +206,23 @@ TEST_P(Capture, OnePageWrittenThroughMmapOverTwentyCaptures) {
   baseline_ = repository_.store(must_capture(root_, staging_, baseline_));
   const Snapshot idle = must_capture(root_, staging_, baseline_);
   EXPECT_EQ(idle.files().front().changed(), on_tmpfs()) << "mapped, but not written since: where it shows, not read";
-  ::munmap(page, kSize);
+  ::munmap(page, size);
 }
 
 TEST_P(Capture, SparseAndLargeFiles) {
-  constexpr off_t kGigabyte = off_t{1} << 30;
+  constexpr off_t gigabyte = off_t{1} << 30;
   const UniqueFd fd(::open((root_ / "sparse").c_str(), O_RDWR | O_CREAT | O_CLOEXEC, 0600));
   ASSERT_EQ(::pwrite(fd.get(), "begin", 5, 0), 5);
-  ASSERT_EQ(::pwrite(fd.get(), "middle", 6, 3 * kGigabyte), 6);
-  ASSERT_EQ(::ftruncate(fd.get(), 5 * kGigabyte), 0);
+  ASSERT_EQ(::pwrite(fd.get(), "middle", 6, 3 * gigabyte), 6);
+  ASSERT_EQ(::ftruncate(fd.get(), 5 * gigabyte), 0);
   const Snapshot snapshot = must_capture(root_, staging_, baseline_);
   struct stat info {};
   ASSERT_EQ(::stat(snapshot.files().front().staged.c_str(), &info), 0);
-  EXPECT_EQ(info.st_size, 5 * kGigabyte);
+  EXPECT_EQ(info.st_size, 5 * gigabyte);
   EXPECT_LT(info.st_blocks, 4096) << "the holes were filled";
   const UniqueFd staged(::open(snapshot.files().front().staged.c_str(), O_RDONLY | O_CLOEXEC));
   char text[6] = {};
-  ASSERT_EQ(::pread(staged.get(), text, 6, 3 * kGigabyte), 6);
+  ASSERT_EQ(::pread(staged.get(), text, 6, 3 * gigabyte), 6);
   EXPECT_EQ(std::string(text, 6), "middle");
 }
 

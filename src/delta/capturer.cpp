@@ -4,12 +4,12 @@
 #include <fcntl.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
-#include <time.h>
 #include <unistd.h>
 
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <ctime>
 
 #include "base/io.h"
 #include "base/process.h"
@@ -203,7 +203,9 @@ Status Capturer::add_name(int directory, Frame& frame, const char* name) {
   Identity identity;
   const std::string& parent = path_of(frame.entry);
   entry.path = parent.empty() ? std::string(name) : parent + "/" + name;
-  if (entry.path.size() > kMaxPathBytes || snapshot_.listing_.entries.size() >= kMaxEntries) {
+  path_bytes_ += entry.path.size();
+  if (entry.path.size() > kMaxPathBytes || path_bytes_ > kMaxTotalPathBytes ||
+      snapshot_.listing_.entries.size() >= kMaxEntries) {
     return make_error(ErrorCode::kTooLarge, "too many files or too deep directories at '" + printable(entry.path) + "'",
                       "remove files of the application, or keep them in a mount with rollback: false");
   }

@@ -58,6 +58,7 @@ class Capturer {
   bool baseline_applies_ = false;
   bool stores_move_ctime_ = false;
   bool may_share_ = true;
+  std::size_t path_bytes_ = 0;
   std::unordered_map<std::uint64_t, std::size_t> linked_;  ///< inode with several links -> its leader's entry
 
   // A recapture looks again at entries below first_new_, and scans those that it finds itself.

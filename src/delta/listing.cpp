@@ -14,9 +14,6 @@ constexpr std::uint64_t kMinimumReader = 1;
 constexpr std::size_t kMaxXattrNameBytes = 255;
 constexpr std::size_t kMaxXattrValueBytes = std::size_t{64} << 10U;
 constexpr std::size_t kMaxSymlinkBytes = 4096;
-// Paths are stored as the difference to the one before, so a small input can name long ones: this bounds what they
-// may come to, beyond what any honest tree of the same entries needs.
-constexpr std::size_t kMaxTotalPathBytes = std::size_t{1} << 30U;
 
 Error corrupt(const std::string& why) {
   return make_error(ErrorCode::kCorrupt, "the file listing is not valid: " + why,

@@ -13,8 +13,10 @@ namespace cacs::delta {
 /// Bounds on any tree that is captured, parsed or rebuilt. A tree beyond them is refused by name (kTooLarge).
 inline constexpr std::size_t kMaxPathBytes = std::size_t{64} << 10U;
 inline constexpr std::size_t kMaxNameBytes = 255;
+// Paths are stored as the difference to the one before, so a small input can name long ones: all of them together.
+inline constexpr std::size_t kMaxTotalPathBytes = std::size_t{1} << 30U;
 inline constexpr std::size_t kMaxEntries = std::size_t{16} << 20U;
-inline constexpr std::size_t kMaxXattrsPerEntry = 4096;
+inline constexpr std::size_t kMaxXattrsPerEntry = std::size_t{16} << 10U;  // more than fit the kernel's list of names
 inline constexpr std::size_t kMaxTokenBytes = 4096;
 
 enum class EntryType : std::uint8_t {
@@ -31,7 +33,8 @@ struct Timestamp {
   std::int64_t seconds = 0;
   std::uint32_t nanoseconds = 0;
 
-  friend auto operator<=>(const Timestamp&, const Timestamp&) = default;
+  // clang-tidy takes the comparison that the compiler writes for ours.
+  friend auto operator<=>(const Timestamp&, const Timestamp&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Name and value are byte strings. `trusted.*`, `user.*`, `security.*` and POSIX ACLs (`system.posix_acl_*`) alike.

@@ -27,6 +27,8 @@ class RandomTree {
   }
   RandomTree(const RandomTree&) = delete;
   RandomTree& operator=(const RandomTree&) = delete;
+  RandomTree(RandomTree&&) = delete;
+  RandomTree& operator=(RandomTree&&) = delete;
 
   void step() {
     const std::string path = any_path();

@@ -16,7 +16,7 @@
 namespace cacs::delta {
 namespace {
 
-constexpr std::size_t kCopyBuffer = std::size_t{1} << 20U;
+constexpr std::size_t kCopyBuffer = std::size_t{256} << 10U;  // stays in a core's own cache
 
 #ifndef XFS_SUPER_MAGIC
 constexpr std::uint32_t kXfsMagic = 0x58465342;

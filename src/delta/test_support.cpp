@@ -45,7 +45,8 @@ std::string xattrs_of(const std::string& path) {
     sorted[names.data() + at] = value;
   }
   std::string all;
-  for (const auto& [name, value] : sorted) all += " " + name + "=" + sha256(value).to_hex().substr(0, 12);
+  for (const auto& [name, value] : sorted)
+    all.append(" ").append(name).append("=").append(sha256(value).to_hex(), 0, 12);
   return all;
 }
 

@@ -24,6 +24,8 @@ class TestPlace {
   explicit TestPlace(TestFileSystem kind);
   TestPlace(const TestPlace&) = delete;
   TestPlace& operator=(const TestPlace&) = delete;
+  TestPlace(TestPlace&&) = delete;
+  TestPlace& operator=(TestPlace&&) = delete;
   ~TestPlace();
 
   [[nodiscard]] const std::filesystem::path& path() const { return path_; }
@@ -43,6 +45,8 @@ class TestOverlay {
   explicit TestOverlay(const std::filesystem::path& place);
   TestOverlay(const TestOverlay&) = delete;
   TestOverlay& operator=(const TestOverlay&) = delete;
+  TestOverlay(TestOverlay&&) = delete;
+  TestOverlay& operator=(TestOverlay&&) = delete;
   ~TestOverlay();
   void mount();
   void unmount();
