@@ -17,9 +17,10 @@ struct Node {
   std::string state;  ///< "ready", "starting", "gone"
 };
 
-/// A place that gives nodes: a driver a file or folder, one conformance suite for all (cloud/conformance_test). Calls block
-/// and may be made from any thread. What a caller claims is tagged with its `claim` (an id of the caller's making), so that
-/// a claim repeated after a crash finds the nodes it already has, and nothing is claimed twice or left behind.
+/// A place that gives nodes: a driver a file or folder, one conformance suite for all (cloud/conformance_test). Calls
+/// block and may be made from any thread. What a caller claims is tagged with its `claim` (an id of the caller's
+/// making), so that a claim repeated after a crash finds the nodes it already has, and nothing is claimed twice or left
+/// behind.
 class Cloud {
  public:
   virtual ~Cloud() = default;

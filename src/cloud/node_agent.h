@@ -11,9 +11,9 @@
 
 namespace cacs::cloud {
 
-/// The agent of one node, as managers see it: docs/agent-api.md call by call, with its JSON bodies. Every call blocks until
-/// answered, may be made from any thread, and may be repeated. kUnavailable means that the agent could not be reached and
-/// the call may or may not have taken effect; kStale that the node knows a newer incarnation.
+/// The agent of one node, as managers see it: docs/agent-api.md call by call, with its JSON bodies. Every call blocks
+/// until answered, may be made from any thread, and may be repeated. kUnavailable means that the agent could not be
+/// reached and the call may or may not have taken effect; kStale that the node knows a newer incarnation.
 class NodeAgent {
  public:
   virtual ~NodeAgent() = default;
@@ -40,8 +40,8 @@ class NodeAgent {
   virtual Status delete_checkpoint(std::string_view checkpoint) = 0;
 
   virtual Status report_outcome(std::string_view uid, const JsonObject& body) = 0;
-  virtual Result<JsonObject> logs(std::string_view uid, std::string_view stream, std::uint64_t offset, std::size_t limit,
-                                  std::chrono::milliseconds wait) = 0;
+  virtual Result<JsonObject> logs(std::string_view uid, std::string_view stream, std::uint64_t offset,
+                                  std::size_t limit, std::chrono::milliseconds wait) = 0;
   virtual Result<JsonObject> exec(std::string_view uid, const JsonObject& body) = 0;
   virtual Result<JsonObject> explain(std::string_view uid) = 0;
 };
