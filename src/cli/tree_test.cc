@@ -58,7 +58,7 @@ std::string complete_in_bash(const std::string& words, int index) {
 
 TEST(Completion, BashOffersWhatFits) {
   EXPECT_EQ(complete_in_bash("cacs expl", 1), "explain ");
-  EXPECT_EQ(complete_in_bash("cacs checkpoint", 1), "checkpoint checkpoints ");
+  EXPECT_EQ(complete_in_bash("cacs checkpoint", 1), "checkpoints checkpoint ");
   EXPECT_EQ(complete_in_bash("cacs show lj", 2), "lj-melt ");
   EXPECT_EQ(complete_in_bash("cacs restart lj-melt ''", 3), "latest of-lj-melt ");
   EXPECT_EQ(complete_in_bash("cacs -o json restart lj-melt of", 5), "of-lj-melt ");
