@@ -103,6 +103,8 @@ Result<std::unique_ptr<Server>> Server::start(ServerConfig config, application::
 
 std::uint16_t Server::port() const { return impl_->http->port(); }
 
+std::size_t Server::connections() const { return impl_->http->stats().connections; }
+
 std::string Server::url() const {
   if (!impl_->config.unix_socket.empty()) return "http://localhost";
   const bool v6 = impl_->config.address.find(':') != std::string::npos;

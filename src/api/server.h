@@ -37,6 +37,8 @@ class Server {
   [[nodiscard]] std::uint16_t port() const;
   /// "http://127.0.0.1:1234"; for a unix socket "http://localhost".
   [[nodiscard]] std::string url() const;
+  /// Connections open now.
+  [[nodiscard]] std::size_t connections() const;
   /// Finishes what is in flight, within limits.stop_grace. Any thread but a handler's; more than once.
   void stop();
 
