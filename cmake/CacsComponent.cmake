@@ -51,14 +51,17 @@ function(cacs_component name)
   endif()
 endfunction()
 
-# cacs_fuzz_target(NAME COMPONENT SOURCE): a libFuzzer program on one component ("delta"), built with -DCACS_FUZZ=ON and
-# clang only. Sanitizers stop at the first finding.
+# cacs_fuzz_target(NAME COMPONENT SOURCE): a libFuzzer program, built when CACS_FUZZ is on (clang only). Run it with
+# -max_total_time=SECONDS; a finding ends it with a failure and leaves the input in a file.
+if(CACS_FUZZ)
+  # The code under test has to be instrumented too, so this goes to everything.
+  add_compile_options(-fsanitize=fuzzer-no-link,address,undefined -fno-sanitize-recover=all -fno-omit-frame-pointer)
+  add_link_options(-fsanitize=address,undefined)
+endif()
 function(cacs_fuzz_target name component source)
   if(NOT CACS_FUZZ)
     return()
   endif()
   add_executable(${name} ${source})
-  target_compile_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined -fno-sanitize-recover=all)
-  target_link_options(${name} PRIVATE -fsanitize=fuzzer,address,undefined)
-  target_link_libraries(${name} PRIVATE cacs_flags cacs_${component})
+  target_link_libraries(${name} PRIVATE cacs_flags ${component} -fsanitize=fuzzer)
 endfunction()

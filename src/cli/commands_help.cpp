@@ -1,0 +1,62 @@
+#include <CLI/CLI.hpp>
+
+#include "cli/command.h"
+#include "cli/tree.h"
+
+// Commands about the command line itself: completion, help.
+namespace cacs::cli {
+
+namespace {
+
+struct HelpOptions {
+  std::string topic;
+  bool markdown = false;
+};
+
+Result<int> run_help(Context& context, const HelpOptions& options) {
+  if (options.markdown) {
+    context.terminal().out(render_markdown(read_tree(context.app())));
+    return 0;
+  }
+  const CLI::App& app = context.app();
+  // The parser has checked the topic's name.
+  context.terminal().out(options.topic.empty() ? app.help() : app.get_subcommand(options.topic)->help(app.get_name()));
+  return 0;
+}
+
+}  // namespace
+
+CommandSpec make_completion_command() {
+  auto shell = std::make_shared<std::string>();
+  return {.name = "completion",
+          .group = "Machine",
+          .summary = "print the completion script for a shell",
+          .example = "cacs completion bash > /etc/bash_completion.d/cacs",
+          .notes = "It completes commands, options, and the ids and names of applications and checkpoints.",
+          .setup =
+              [shell](CLI::App& app) {
+                app.add_option("SHELL", *shell, "bash, zsh or fish")
+                    ->required()
+                    ->check(CLI::IsMember({"bash", "zsh", "fish"}));
+              },
+          .run = [shell](Context& context) -> Result<int> {
+            context.terminal().out(render_completion(read_tree(context.app()), *shell));
+            return 0;
+          }};
+}
+
+CommandSpec make_help_command() {
+  auto options = std::make_shared<HelpOptions>();
+  return {.name = "help",
+          .group = "Machine",
+          .summary = "explain a command, or all of them",
+          .example = "cacs help run",
+          .setup =
+              [options](CLI::App& app) {
+                app.add_option("TOPIC", options->topic, "the command");
+                app.add_flag("--markdown", options->markdown, "everything, as it stands in docs/cli.md");
+              },
+          .run = [options](Context& context) { return run_help(context, *options); }};
+}
+
+}  // namespace cacs::cli

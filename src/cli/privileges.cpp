@@ -1,0 +1,67 @@
+#include "cli/privileges.h"
+
+#include <fmt/format.h>
+#include <linux/capability.h>
+#include <unistd.h>
+
+#include <array>
+#include <charconv>
+
+#include "base/io.h"
+#include "base/text.h"
+
+namespace cacs::cli {
+
+namespace {
+
+struct Capability {
+  unsigned bit;
+  std::string_view name;
+};
+
+/// Namespaces, mounts, the virtual network, cgroups and CRIU's restore need these (docs/architecture.md).
+constexpr std::array<Capability, 11> kNeeded{{{CAP_CHOWN, "CAP_CHOWN"},
+                                              {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
+                                              {CAP_FOWNER, "CAP_FOWNER"},
+                                              {CAP_KILL, "CAP_KILL"},
+                                              {CAP_SETGID, "CAP_SETGID"},
+                                              {CAP_SETUID, "CAP_SETUID"},
+                                              {CAP_NET_ADMIN, "CAP_NET_ADMIN"},
+                                              {CAP_SYS_CHROOT, "CAP_SYS_CHROOT"},
+                                              {CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
+                                              {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
+                                              {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"}}};
+
+}  // namespace
+
+Result<Privileges> read_privileges() {
+  Privileges privileges{.user = ::geteuid(), .capabilities = 0};
+  CACS_ASSIGN(const std::string status, read_text_file("/proc/self/status", std::size_t{64} << 10U));
+  for (const auto& line : split(status, '\n')) {
+    if (!line.starts_with("CapEff:")) continue;
+    const std::string_view hex = trim(std::string_view(line).substr(7));
+    const auto [end, problem] = std::from_chars(hex.data(), hex.data() + hex.size(), privileges.capabilities, 16);
+    if (problem == std::errc{} && end == hex.data() + hex.size()) return privileges;
+  }
+  return make_error(ErrorCode::kIo, "/proc/self/status does not tell the capabilities of this process");
+}
+
+std::vector<std::string> lacking_privileges(const Privileges& privileges) {
+  std::vector<std::string> lacking;
+  if (privileges.user != 0) lacking.push_back(fmt::format("root (this is user {})", privileges.user));
+  for (const auto& [bit, name] : kNeeded) {
+    if ((privileges.capabilities >> bit & 1U) == 0) lacking.emplace_back(name);
+  }
+  return lacking;
+}
+
+Status check_privileges(const Privileges& privileges) {
+  const auto lacking = lacking_privileges(privileges);
+  if (lacking.empty()) return {};
+  return make_error(
+      ErrorCode::kPermission,
+      fmt::format("an embedded server cannot save and restore programs here; lacking: {}", fmt::join(lacking, ", ")),
+      "run it as root (sudo cacs run ...), or name a server with --server or CACS_SERVER");
+}
+
+}  // namespace cacs::cli

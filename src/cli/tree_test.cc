@@ -1,0 +1,107 @@
+#include "cli/tree.h"
+
+#include <CLI/CLI.hpp>
+#include <gtest/gtest.h>
+
+#include "base/io.h"
+#include "base/process.h"
+#include "cli/app.h"
+
+namespace cacs::cli {
+namespace {
+
+/// Every flag of every command and every command's name must be in the script.
+void expect_complete(const std::string& script, const CommandTree& tree, const std::string& shell) {
+  const auto expect_flags = [&](const std::vector<TreeOption>& options) {
+    for (const auto& option : options) {
+      for (const auto& flag : option.flags) {
+        const bool is_long = flag.starts_with("--");
+        const std::string fish = is_long ? " -l " + flag.substr(2) : " -s " + flag.substr(1);
+        EXPECT_NE(script.find(shell == "fish" ? fish : flag), std::string::npos) << shell << " lacks " << flag;
+      }
+    }
+  };
+  expect_flags(tree.options);
+  for (const auto& command : tree.commands) {
+    EXPECT_NE(script.find(command.name), std::string::npos) << shell << " lacks " << command.name;
+    expect_flags(command.options);
+  }
+}
+
+TEST(Completion, EveryCommandAndFlagIsInEveryScript) {
+  const CommandLine line;
+  const CommandTree tree = read_tree(line.app());
+  ASSERT_EQ(tree.commands.size(), all_commands().size());
+  for (const char* shell : {"bash", "zsh", "fish"}) {
+    const std::string script = render_completion(tree, shell);
+    expect_complete(script, tree, shell);
+    EXPECT_NE(script.find("ls --names"), std::string::npos);
+  }
+  EXPECT_EQ(render_completion(tree, "tcsh"), "");
+}
+
+/// What bash itself offers for a command line, with the script sourced and `cacs` a function of canned names.
+std::string complete_in_bash(const std::string& words, int index) {
+  const CommandLine line;
+  const std::string script = render_completion(read_tree(line.app()), "bash") +
+                             "\ncacs() { case \"$1\" in ls) echo 'lj-melt 0193a4f2' ;; checkpoints) echo \"of-$2\" ;; "
+                             "esac; }\nCOMP_WORDS=(" +
+                             words + ")\nCOMP_CWORD=" + std::to_string(index) +
+                             "\n_cacs\nprintf '%s ' \"${COMPREPLY[@]}\"\n";
+  const auto ran = run_command({.argv = {"bash", "--norc", "-u", "-c", script}});
+  EXPECT_TRUE(ran.ok());
+  if (!ran.ok()) return {};
+  EXPECT_EQ(ran->err, "");
+  EXPECT_TRUE(ran->status.success());
+  return ran->out;
+}
+
+TEST(Completion, BashOffersWhatFits) {
+  EXPECT_EQ(complete_in_bash("cacs expl", 1), "explain ");
+  EXPECT_EQ(complete_in_bash("cacs checkpoint", 1), "checkpoint checkpoints ");
+  EXPECT_EQ(complete_in_bash("cacs show lj", 2), "lj-melt ");
+  EXPECT_EQ(complete_in_bash("cacs restart lj-melt ''", 3), "latest of-lj-melt ");
+  EXPECT_EQ(complete_in_bash("cacs -o json restart lj-melt of", 5), "of-lj-melt ");
+  EXPECT_EQ(complete_in_bash("cacs logs --fol", 2), "--follow ");
+  EXPECT_EQ(complete_in_bash("cacs logs --stream std", 3), "stdout stderr ");
+  EXPECT_EQ(complete_in_bash("cacs -o ''", 2), "table json ");
+  EXPECT_EQ(complete_in_bash("cacs completion f", 2), "fish ");
+  EXPECT_EQ(complete_in_bash("cacs help vers", 2), "version ");
+  EXPECT_EQ(complete_in_bash("cacs run -- prin", 3).find("explain"), std::string::npos);
+  EXPECT_NE(complete_in_bash("cacs run -- prin", 3).find("printf"), std::string::npos);
+}
+
+/// CACS_UPDATE_GOLDEN=1 writes the files instead; then look at the difference before committing it.
+void expect_golden(const std::string& relative, const std::string& text) {
+  const std::filesystem::path path = std::filesystem::path(CACS_SOURCE_DIR) / relative;
+  if (::getenv("CACS_UPDATE_GOLDEN") != nullptr) {
+    ASSERT_TRUE(write_file_durably(path, text, 0644).ok());
+    return;
+  }
+  const auto golden = read_text_file(path);
+  ASSERT_TRUE(golden.ok()) << golden.error().to_string();
+  EXPECT_EQ(*golden, text) << "run this test with CACS_UPDATE_GOLDEN=1 if the change is meant";
+}
+
+TEST(Help, TheDocumentationIsWhatTheProgramSays) {
+  const CommandLine line;
+  expect_golden("docs/cli.md", render_markdown(read_tree(line.app())));
+}
+
+TEST(Help, Golden) {
+  const CommandLine line;
+  expect_golden("src/cli/testdata/help.txt", line.app().help());
+  expect_golden("src/cli/testdata/help-run.txt", line.app().get_subcommand("run")->help("cacs"));
+}
+
+TEST(Help, EveryCommandHasAnExampleOfItself) {
+  const CommandLine line;
+  for (const auto& command : all_commands()) {
+    EXPECT_TRUE(command.example.starts_with("cacs " + command.name)) << command.name;
+    EXPECT_NE(line.app().get_subcommand(command.name)->help().find(command.example), std::string::npos) << command.name;
+    EXPECT_FALSE(command.summary.empty() || command.summary.ends_with('.')) << command.name;
+  }
+}
+
+}  // namespace
+}  // namespace cacs::cli

@@ -1,0 +1,68 @@
+#include "main/node_roles.h"
+
+#include <map>
+
+#include "agent/agent.h"
+#include "base/text.h"
+#include "engine/criu.h"
+#include "main/paths.h"
+#include "pod/shim.h"
+
+namespace cacs::main {
+
+namespace {
+
+using Flags = std::map<std::string, std::string>;
+
+/// "--name value" pairs. Our own processes write these command lines, so anything else is a mistake to be named.
+Result<Flags> parse_flags(const std::vector<std::string>& arguments, const std::vector<std::string>& known) {
+  Flags flags;
+  for (std::size_t i = 0; i < arguments.size(); ++i) {
+    const std::string& word = arguments[i];
+    if (word == "--adopt" && std::find(known.begin(), known.end(), word) != known.end()) {
+      flags[word] = "yes";
+      continue;
+    }
+    if (std::find(known.begin(), known.end(), word) == known.end() || i + 1 >= arguments.size()) {
+      return make_error(ErrorCode::kInvalidArgument, "unexpected argument '" + printable(word) + "'",
+                        "this command is for CACS's own processes");
+    }
+    flags[word] = arguments[++i];
+  }
+  return flags;
+}
+
+Result<std::string> need(const Flags& flags, const std::string& name) {
+  const auto found = flags.find(name);
+  if (found != flags.end() && !found->second.empty()) return found->second;
+  return make_error(ErrorCode::kInvalidArgument, name + " is missing");
+}
+
+}  // namespace
+
+Result<int> run_agent_role(const std::vector<std::string>& arguments) {
+  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node"}));
+  agent::AgentOptions options;
+  CACS_ASSIGN(options.state_dir, need(flags, "--state"));
+  CACS_ASSIGN(options.node, need(flags, "--node"));
+  options.state_dir = std::filesystem::absolute(options.state_dir);
+  CACS_ASSIGN(options.program, own_program());
+  CACS_ASSIGN(options.init_program, find_init_program());
+  CACS_ASSIGN(options.criu, engine::find_criu());
+  return agent::run_agent(options);
+}
+
+Result<int> run_shim_role(const std::vector<std::string>& arguments) {
+  CACS_ASSIGN(const Flags flags,
+              parse_flags(arguments, {"--dir", "--delta", "--state", "--init", "--criu", "--adopt"}));
+  pod::ShimOptions options;
+  CACS_ASSIGN(options.layout.dir, need(flags, "--dir"));
+  CACS_ASSIGN(options.layout.delta, need(flags, "--delta"));
+  CACS_ASSIGN(options.state_dir, need(flags, "--state"));
+  CACS_ASSIGN(options.init_program, need(flags, "--init"));
+  CACS_ASSIGN(options.criu, need(flags, "--criu"));
+  options.adopt = flags.count("--adopt") != 0;
+  return pod::run_shim(options);
+}
+
+}  // namespace cacs::main

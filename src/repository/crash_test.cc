@@ -1,0 +1,307 @@
+// Crashes after every single operation on the storage, then looks at what is left (docs/repository.md, *What a crash
+// leaves*).
+
+#include <gtest/gtest.h>
+
+#include <functional>
+#include <map>
+#include <set>
+
+#include "base/uuid.h"
+#include "repository/forgetful_storage.h"
+#include "repository/repository.h"
+#include "repository/test_support.h"
+
+namespace cacs::repository {
+namespace {
+
+using Crash = ForgetfulDisk::Crash;
+
+/// What the world knows of a checkpoint: the answers it has had.
+enum class Known { kMaybe, kCommitted, kMaybeRemoved, kRemoved };
+
+struct Expected {
+  Known known = Known::kMaybe;
+  std::map<std::string, std::string> contents;  ///< entry to bytes
+};
+
+/// A life of a repository, that ends where the disk fails.
+class Life {
+ public:
+  explicit Life(std::shared_ptr<ForgetfulDisk> disk) : disk_(std::move(disk)) {}
+
+  std::map<std::string, Expected> checkpoints;
+
+  Status open() {
+    CACS_ASSIGN(repository_, Repository::open(disk_->mount(disk_)));
+    return {};
+  }
+
+  Status commit(const std::string& id, const std::map<std::string, std::string>& contents) {
+    checkpoints[id] = {.contents = contents};
+    CACS_ASSIGN(auto writer, repository_->begin("life"));
+    Manifest manifest{.checkpoint = id, .application = "app"};
+    CACS_ASSIGN(manifest.entries, put(*writer, contents));
+    CACS_TRY(writer->commit(std::move(manifest)));
+    checkpoints[id].known = Known::kCommitted;
+    return {};
+  }
+
+  Status commit_in_pieces(const std::string& id, const std::vector<std::map<std::string, std::string>>& parts) {
+    std::vector<std::string> pieces;
+    Expected expected;
+    for (const auto& part : parts) {
+      CACS_ASSIGN(auto writer, repository_->begin("part"));
+      CACS_ASSIGN(auto entries, put(*writer, part));
+      CACS_ASSIGN(std::string piece, writer->finish_piece(std::move(entries), {}));
+      pieces.push_back(std::move(piece));
+      expected.contents.insert(part.begin(), part.end());
+    }
+    checkpoints[id] = expected;
+    auto status = repository_->commit_checkpoint({.checkpoint = id, .application = "app"}, pieces);
+    if (status.ok()) checkpoints[id].known = Known::kCommitted;
+    return status;
+  }
+
+  Status abandon_piece() {
+    CACS_ASSIGN(auto writer, repository_->begin("abandoned"));
+    CACS_ASSIGN(auto entries, put(*writer, {{"x", random_bytes(9000, 99)}}));
+    CACS_ASSIGN(const std::string piece, writer->finish_piece(std::move(entries), {}));
+    return repository_->drop_piece(piece);
+  }
+
+  /// A session that commits a blob of an earlier checkpoint without its bytes.
+  Status reuse(const std::string& from, const std::string& id) {
+    CACS_ASSIGN(const Manifest old, repository_->load(from));
+    checkpoints[id] = {.contents = checkpoints[from].contents};
+    CACS_ASSIGN(auto writer, repository_->begin("reuse"));
+    for (const auto& entry : old.entries) CACS_TRY(writer->reuse(entry.blob));
+    CACS_TRY(writer->commit({.checkpoint = id, .application = "app", .entries = old.entries}));
+    checkpoints[id].known = Known::kCommitted;
+    return {};
+  }
+
+  Status remove(const std::string& id) {
+    checkpoints[id].known = Known::kMaybeRemoved;
+    CACS_TRY(repository_->remove(id));
+    checkpoints[id].known = Known::kRemoved;
+    return {};
+  }
+
+  Status collect(double max_garbage = 0) {
+    CACS_TRY(repository_->collect({.max_garbage = max_garbage, .wait = LockWait::kFail}));
+    return {};
+  }
+
+  Repository& repository() { return *repository_; }
+  void close() { repository_.reset(); }
+
+ private:
+  static Result<std::vector<Entry>> put(Writer& writer, const std::map<std::string, std::string>& contents) {
+    std::vector<Entry> entries;
+    for (const auto& [name, bytes] : contents) {
+      CACS_ASSIGN(const BlobRef blob, put_text(writer, bytes, StreamKind::kMemory));
+      entries.push_back({name, blob});
+    }
+    return entries;
+  }
+
+  std::shared_ptr<ForgetfulDisk> disk_;
+  std::unique_ptr<Repository> repository_;
+};
+
+const std::string kFirst = "01900000-0000-7000-8000-000000000001";
+const std::string kSecond = "01900000-0000-7000-8000-000000000002";
+const std::string kThird = "01900000-0000-7000-8000-000000000003";
+const std::string kFourth = "01900000-0000-7000-8000-000000000004";
+
+Status prepare(Life& life) {
+  CACS_TRY(life.open());
+  return life.commit(kFirst, {{"memory", random_bytes(40000, 1)}, {"log", "line 1\n"}});
+}
+
+/// Everything a repository does, with what one step leaves for the next: shared chunks, garbage, packs to rewrite.
+Status live(Life& life) {
+  const std::string memory = random_bytes(40000, 1);
+  CACS_TRY(life.open());
+  CACS_TRY(life.commit(kSecond, {{"memory", memory.substr(0, 20480) + random_bytes(20000, 2)}, {"log", "line 2\n"}}));
+  CACS_TRY(life.commit_in_pieces(kThird, {{{"pod-0", memory}}, {{"pod-1", random_bytes(9000, 3)}, {"empty", ""}}}));
+  CACS_TRY(life.abandon_piece());
+  CACS_TRY(life.reuse(kSecond, kFourth));
+  CACS_TRY(life.collect());
+  CACS_TRY(life.remove(kFirst));
+  CACS_TRY(life.remove(kSecond));
+  CACS_TRY(life.collect());
+  CACS_TRY(life.remove(kThird));
+  return life.collect();
+}
+
+void expect_sound(Life& life, const std::string& where) {
+  SCOPED_TRACE(where);
+  Repository& repository = life.repository();
+  const auto list = repository.list();
+  ASSERT_OK(list);
+  std::set<std::string> visible;
+  for (const auto& summary : *list) {
+    if (summary.problem) ADD_FAILURE() << summary.problem->to_string();
+    visible.insert(summary.head.checkpoint);
+  }
+  for (const auto& [id, expected] : life.checkpoints) {
+    if (expected.known == Known::kCommitted) {
+      EXPECT_TRUE(visible.contains(id)) << "lost " << id;
+    }
+    if (expected.known == Known::kRemoved) {
+      EXPECT_FALSE(visible.contains(id)) << "back again: " << id;
+    }
+    if (!visible.contains(id)) continue;
+    // Whatever can be seen is whole, also if nobody had an answer for it.
+    const auto manifest = repository.load(id);
+    ASSERT_OK(manifest);
+    ASSERT_EQ(manifest->entries.size(), expected.contents.size());
+    for (const auto& entry : manifest->entries) {
+      const auto bytes = read_text(repository, entry.blob);
+      ASSERT_OK(bytes);
+      ASSERT_TRUE(*bytes == expected.contents.at(entry.name)) << entry.name;
+    }
+    visible.erase(id);
+  }
+  for (const auto& id : visible) ADD_FAILURE() << "a checkpoint nobody made: " << id;
+}
+
+/// After a collection there is nothing but what checkpoints need.
+void expect_no_garbage(ForgetfulDisk& disk, Life& life) {
+  Repository& repository = life.repository();
+  ASSERT_OK(repository.drop_all_pieces());
+  ASSERT_OK(repository.collect({.max_garbage = 0}));
+  const auto stats = repository.stats();
+  ASSERT_OK(stats);
+  const auto checked = repository.check(true);
+  ASSERT_OK(checked);
+  for (const auto& problem : checked->problems) ADD_FAILURE() << problem.to_string();
+  const auto again = repository.collect({.max_garbage = 0});
+  ASSERT_OK(again);
+  EXPECT_EQ(again->bytes_garbage, 0U);
+  EXPECT_EQ(again->packs_removed, 0U);
+  const auto names = disk.file_names();
+  EXPECT_EQ(names.size(), 1 + stats->checkpoints + stats->packs);
+  for (const auto& name : names) EXPECT_FALSE(name.ends_with(".tmp")) << name;
+  // Every checkpoint removed: nothing at all is left.
+  const auto list = repository.list();
+  ASSERT_OK(list);
+  for (const auto& summary : *list) ASSERT_OK(repository.remove(summary.head.checkpoint));
+  ASSERT_OK(repository.collect());
+  EXPECT_EQ(disk.file_names().size(), 1U);
+}
+
+std::shared_ptr<ForgetfulDisk> prepared_disk(std::map<std::string, Expected>& checkpoints) {
+  auto disk = std::make_shared<ForgetfulDisk>();
+  EXPECT_TRUE(Repository::create(disk->mount(disk)).ok());
+  Life life(disk);
+  EXPECT_TRUE(prepare(life).ok());
+  checkpoints = life.checkpoints;
+  return disk;
+}
+
+/// Runs live() with a crash at each operation in turn; returns how many there are.
+std::uint64_t crash_everywhere(Crash how, std::uint64_t seed) {
+  std::map<std::string, Expected> before;
+  const auto prepared = prepared_disk(before);
+  for (std::uint64_t at = 1;; ++at) {
+    const auto disk = prepared->clone();
+    Life life(disk);
+    life.checkpoints = before;
+    disk->fail_at(at, true);
+    const Status status = live(life);
+    if (!disk->failed()) {
+      if (!status) ADD_FAILURE() << status.error().to_string();
+      return at - 1;
+    }
+    EXPECT_FALSE(status.ok());
+    life.close();
+    disk->crash(how, seed * 1000003 + at);
+    const auto opened = life.open();
+    if (!opened) {
+      ADD_FAILURE() << "after operation " << at << ": " << opened.error().to_string();
+      return at;
+    }
+    const std::string where = "crash at operation " + std::to_string(at) + ", seed " + std::to_string(seed);
+    expect_sound(life, where);
+    // A second crash right after the recovery takes nothing away either.
+    life.close();
+    disk->crash(Crash::kLoseAll, 0);
+    const auto opened_again = life.open();
+    if (!opened_again) {
+      ADD_FAILURE() << where << ", and again: " << opened_again.error().to_string();
+      return at;
+    }
+    expect_sound(life, where + ", and again");
+    expect_no_garbage(*disk, life);
+    if (::testing::Test::HasFailure()) return at;
+  }
+}
+
+TEST(CrashTest, KilledProcessLosesNothing) { EXPECT_GT(crash_everywhere(Crash::kKeepAll, 0), 80U); }
+
+TEST(CrashTest, PowerLossLosesNothingThatWasCommitted) { EXPECT_GT(crash_everywhere(Crash::kLoseAll, 0), 80U); }
+
+TEST(CrashTest, PowerLossThatKeepsSomeOfTheUnsyncedLosesNothingThatWasCommitted) {
+  for (std::uint64_t seed = 1; seed <= 5 && !HasFailure(); ++seed) crash_everywhere(Crash::kLoseSome, seed);
+}
+
+TEST(CrashTest, CreatingIsAllOrNothing) {
+  for (const Crash how : {Crash::kKeepAll, Crash::kLoseAll, Crash::kLoseSome}) {
+    for (std::uint64_t at = 1;; ++at) {
+      const auto disk = std::make_shared<ForgetfulDisk>();
+      disk->fail_at(at, true);
+      const bool made = Repository::create(disk->mount(disk)).ok();
+      if (!disk->failed()) {
+        EXPECT_TRUE(made);
+        break;
+      }
+      disk->crash(how, at);
+      auto opened = Repository::open(disk->mount(disk));
+      if (!opened) {
+        EXPECT_EQ(opened.error().code, ErrorCode::kNotFound);
+        ASSERT_OK(Repository::create(disk->mount(disk)));
+      }
+    }
+  }
+}
+
+/// One operation fails and life goes on, as with a full disk.
+TEST(CrashTest, OneFailedOperationIsReportedAndHarmsNothing) {
+  std::map<std::string, Expected> before;
+  const auto prepared = prepared_disk(before);
+  const std::vector<std::function<Status(Life&)>> steps = {
+      [](Life& life) {
+        return life.commit(kSecond, {{"memory", random_bytes(30000, 8)}});
+      },
+      [](Life& life) {
+        return life.commit_in_pieces(kThird, {{{"a", random_bytes(30000, 9)}}, {{"b", "b"}}});
+      },
+      [](Life& life) { return life.remove(kFirst); },
+      [](Life& life) { return life.collect(); },
+  };
+  for (std::uint64_t at = 1;; ++at) {
+    SCOPED_TRACE("failure of operation " + std::to_string(at));
+    const auto disk = prepared->clone();
+    Life life(disk);
+    life.checkpoints = before;
+    ASSERT_OK(life.open());
+    disk->fail_at(at, false);
+    int failures = 0;
+    for (const auto& step : steps) failures += step(life).ok() ? 0 : 1;
+    if (!disk->failed()) break;
+    EXPECT_GE(failures, 1);
+    expect_sound(life, "in the same process");
+    life.close();
+    disk->crash(Crash::kLoseAll, 0);
+    ASSERT_OK(life.open());
+    expect_sound(life, "after a power loss");
+    expect_no_garbage(*disk, life);
+    if (HasFailure()) return;
+  }
+}
+
+}  // namespace
+}  // namespace cacs::repository
