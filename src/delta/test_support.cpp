@@ -60,7 +60,8 @@ void account_directory(const std::string& directory, const std::string& prefix,
     std::ostringstream line;
     line << std::oct << info.st_mode << std::dec << " " << info.st_uid << ":" << info.st_gid << " "
          << info.st_mtim.tv_sec << "." << info.st_mtim.tv_nsec;
-    const std::string relative = prefix.empty() ? name : prefix + "/" + name;
+    std::string relative = prefix.empty() ? std::string() : prefix + "/";
+    relative += name;
     if (S_ISREG(info.st_mode)) line << " size " << info.st_size << " " << sha256(read_all(path)).to_hex().substr(0, 16);
     if (S_ISCHR(info.st_mode) || S_ISBLK(info.st_mode)) line << " dev " << info.st_rdev;
     if (S_ISLNK(info.st_mode)) line << " -> " << std::filesystem::read_symlink(path).native();
