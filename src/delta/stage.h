@@ -15,7 +15,7 @@ Status copy_sparse(int in, int out, std::uint64_t size);
 Result<bool> share_blocks(int in, int out);
 
 /// Whether a store through a mapping moves a file's ctime once its dirty pages have been written back. Measured for
-/// ext4, XFS and (by its documentation) btrfs; docs/delta.md; never on tmpfs. Of others nothing is assumed.
+/// ext4 and XFS (docs/delta.md), taken on trust of btrfs, never on tmpfs. Of others nothing is assumed.
 Result<bool> stores_move_ctime(int fd);
 
 /// Starts write-back of what is dirty in `fd`, which write-protects the mapped pages again, without waiting for the
