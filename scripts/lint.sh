@@ -22,9 +22,14 @@ else
   echo "lint: shellcheck is not installed: skipped" >&2
 fi
 
-# Up-to-date compile commands, and the generated headers of precompilation.
+# Up-to-date compile commands. GCC's precompiled header is not for clang, which would take it for one of its own: it gets
+# the header that was precompiled, from a place where no such file lies beside it.
 scripts/build.sh release cacs_base
-database=build/release/compile_commands.json
+mkdir -p build/tidy
+cp build/release/src/base/CMakeFiles/cacs_base.dir/cmake_pch.hxx build/tidy/cmake_pch.hxx
+sed -E "s|$PWD/build/release/src/[^ ]*/cmake_pch\.hxx\b|$PWD/build/tidy/cmake_pch.hxx|g; s|-Winvalid-pch ||g" \
+  build/release/compile_commands.json >build/tidy/compile_commands.json
+database=build/tidy/compile_commands.json
 cache=${XDG_CACHE_HOME:-$HOME/.cache}/cacs-tidy
 mkdir -p "$cache"
 find "$cache" -type f -mtime +60 -delete
@@ -69,7 +74,7 @@ done < <(materials | sort -t$'\t' -k2)
 
 tidy_one() {
   local output
-  if output=$(clang-tidy -p build/release --quiet --extra-arg=-Wno-unknown-warning-option \
+  if output=$(clang-tidy -p build/tidy --quiet --extra-arg=-Wno-unknown-warning-option \
     --extra-arg=-Wno-ignored-optimization-argument "$3" 2>&1); then
     : >"$1/$2"
   else

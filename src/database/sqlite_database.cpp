@@ -26,6 +26,8 @@ namespace {
 // One fsync for at most so many callers: bounds how long the first of them waits for the others' writes.
 constexpr std::size_t kMaxGroup = 64;
 
+constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::int64_t>::max();
+
 /// Takes the lock file beside the database for this process, or says who has it. The kernel drops the lock with the
 /// process; the pid in the file is only there to be read.
 Result<UniqueFd> lock_database(const std::filesystem::path& path) {
@@ -279,7 +281,6 @@ Result<std::vector<OperationRow>> SqliteDatabase::load_operations() {
 
 Result<std::vector<EventRow>> SqliteDatabase::load_events(std::string_view application, std::uint64_t after,
                                                           std::size_t limit) {
-  constexpr std::uint64_t kMaxNumber = std::numeric_limits<std::int64_t>::max();
   const std::scoped_lock lock(reader_mutex_);
   // Two statements, so that each has its index.
   CACS_ASSIGN(Statement query,

@@ -3,7 +3,6 @@
 #include <fcntl.h>
 #include <fmt/format.h>
 #include <poll.h>
-#include <signal.h>
 #include <spdlog/spdlog.h>
 #include <sys/eventfd.h>
 #include <sys/file.h>
@@ -16,6 +15,7 @@
 #include <algorithm>
 #include <array>
 #include <cerrno>
+#include <csignal>
 #include <cstring>
 #include <utility>
 
@@ -138,7 +138,7 @@ Status AgentProcess::start_or_find() {
     CACS_ASSIGN(found, start());
   }
   running_ = std::move(*found);
-  const Status answers = wait_until_it_answers(*running_);
+  Status answers = wait_until_it_answers(*running_);
   if (!answers.ok()) {
     // A child of ours that never answered would stay in the way of the next try.
     running_.reset();

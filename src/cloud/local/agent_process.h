@@ -32,6 +32,8 @@ class AgentProcess {
   explicit AgentProcess(AgentProcessOptions options);
   AgentProcess(const AgentProcess&) = delete;
   AgentProcess& operator=(const AgentProcess&) = delete;
+  AgentProcess(AgentProcess&&) = delete;
+  AgentProcess& operator=(AgentProcess&&) = delete;
   ~AgentProcess();  ///< stops watching; the agent runs on
 
   /// The agent's client, once it answers. kUnavailable, with the last lines of its log: it died at once, or does not
