@@ -163,7 +163,10 @@ Status remove_entries(int parent, const std::string& name, dev_t device, const s
   }
   Status status;
   for (const auto& child : names) {
-    status = remove_at(dir_fd, child, device, shown + "/" + child);
+    std::string path = shown;
+    path += '/';
+    path += child;
+    status = remove_at(dir_fd, child, device, path);
     if (!status) break;
   }
   ::closedir(dir);

@@ -15,8 +15,6 @@
 #include "base/io.h"
 #include "base/text.h"
 
-extern char** environ;
-
 namespace cacs {
 
 namespace {

@@ -78,7 +78,10 @@ inline Status ok_status() { return {}; }
 
 /// Declares or assigns `target` from the value of `expression` (a Result<T>), or leaves the function with its error.
 #define CACS_ASSIGN(target, expression) CACS_ASSIGN_INNER(CACS_CONCAT(cacs_result_, __LINE__), target, expression)
+// `target` may be a declaration, which no parentheses can be put around.
+// NOLINTBEGIN(bugprone-macro-parentheses)
 #define CACS_ASSIGN_INNER(temporary, target, expression) \
   auto temporary = (expression);                         \
   if (!temporary.ok()) return temporary.error();         \
   target = std::move(temporary).value()
+// NOLINTEND(bugprone-macro-parentheses)

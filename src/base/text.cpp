@@ -42,8 +42,9 @@ std::optional<std::uint64_t> parse_with_unit(std::string_view text, std::span<co
       trim(std::string_view(rest, static_cast<std::size_t>(text.data() + text.size() - rest)));
   for (const auto& candidate : units) {
     if (candidate.name != unit) continue;
+    constexpr double kLargest = 4e18;  // well inside 63 bits
     const double value = number * static_cast<double>(candidate.factor);
-    if (value > static_cast<double>(std::numeric_limits<std::int64_t>::max() / 2)) return std::nullopt;
+    if (value > kLargest) return std::nullopt;
     return static_cast<std::uint64_t>(std::llround(value));
   }
   return std::nullopt;
@@ -105,7 +106,7 @@ Result<std::uint64_t> parse_size(std::string_view text) {
 
 std::string format_size(std::uint64_t bytes) {
   constexpr std::array<std::string_view, 5> kNames{" B", " KiB", " MiB", " GiB", " TiB"};
-  double value = static_cast<double>(bytes);
+  auto value = static_cast<double>(bytes);
   std::size_t unit = 0;
   while (value >= 1024 && unit + 1 < kNames.size()) {
     value /= 1024;

@@ -48,6 +48,8 @@ class HttpClient {
   explicit HttpClient(ClientOptions options);
   HttpClient(HttpClient&&) noexcept;
   HttpClient& operator=(HttpClient&&) noexcept;
+  HttpClient(const HttpClient&) = delete;
+  HttpClient& operator=(const HttpClient&) = delete;
   ~HttpClient();
 
   /// kUnavailable: could not connect, or the connection was lost (the request may have been done or not: repeat only
