@@ -139,8 +139,7 @@ bool Step::settle_once() {
 
 void Step::settle() {
   retain();
-  while (settle_once()) {
-  }
+  while (settle_once()) retain();
 }
 
 }  // namespace cacs::application::internal

@@ -82,6 +82,8 @@ class Simulation {
   Event execute_cut(const Action& action);
   Event execute_delete(const Action& action);
   void program_acts();
+  Event received(Event message);
+  std::string fresh_checkpoint();
   void agent_crash();
   void unfreeze();
   [[nodiscard]] bool alive(const SimPod& pod) const;
@@ -109,7 +111,6 @@ class Simulation {
   std::optional<Action> timer_;
   bool reconcile_ = false;
   int next_checkpoint_ = 0;
-  int next_request_ = 0;
 
   // world
   bool claimed_ = false;
@@ -126,6 +127,7 @@ class Simulation {
   int starts_without_progress_ = 0;
   int last_started_ = 0;
   bool user_restart_ = false;
+  bool fallback_ = false;
 };
 
 }  // namespace cacs::application::sim

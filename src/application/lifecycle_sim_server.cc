@@ -166,7 +166,7 @@ void Simulation::reconcile_pods() {
 }
 
 void Simulation::user_acts() {
-  const std::string fresh = "c" + std::to_string(100000 + next_checkpoint_++);
+  const std::string fresh = fresh_checkpoint();
   const std::string some =
       memory_.checkpoints.empty() ? fresh : memory_.checkpoints[pick(memory_.checkpoints.size())].id;
   switch (pick(12)) {

@@ -92,10 +92,6 @@ Event Simulation::execute_nodes(const Action& action) {
 Event Simulation::execute_start(const Action& action) {
   const int incarnation = action.incarnation;
   if (!claimed_) broken("a pod was started without nodes");
-  for (const auto& [index, pod] : pods_) {
-    if (alive(pod) && pod.incarnation < incarnation) broken("two live copies: an older incarnation still runs");
-    if (alive(pod) && pod.incarnation > incarnation) broken("two live copies: a newer incarnation runs");
-  }
   int& highest = highest_[action.pod];
   Event result{.kind = EventKind::kPodFailed, .pod = action.pod, .incarnation = incarnation};
   if (incarnation < highest) {
@@ -105,30 +101,37 @@ Event Simulation::execute_start(const Action& action) {
   if (incarnation > last_started_) {
     last_started_ = incarnation;
     if (std::exchange(user_restart_, false)) starts_without_progress_ = 0;
-    const auto damaged = std::count_if(memory_.checkpoints.begin(), memory_.checkpoints.end(),
-                                       [](const Checkpoint& checkpoint) { return checkpoint.damaged; });
+    if (std::exchange(fallback_, false)) --starts_without_progress_;
     ++starts_without_progress_;
-    if (starts_without_progress_ > memory_.policy.max_attempts + 1 + static_cast<int>(damaged) + next_request_) {
+    if (starts_without_progress_ > memory_.policy.max_attempts + 1) {
       broken("more restarts without progress than allowed");
     }
     if (action.checkpoint.empty()) {
       for (const auto& [id, manifest] : manifests_) {
         const Checkpoint* row = find_checkpoint(memory_, id);
-        if (row != nullptr && !row->damaged && !user_deleted_.contains(id)) {
+        if (row != nullptr && !row->damaged && row->phase != CheckpointPhase::kDeleting) {
           broken("started from nothing although checkpoint " + id + " was committed");
         }
       }
     }
   }
+  // A start overtaken by its own destruction (next in its lane) may find nothing.
   if (!action.checkpoint.empty() && !manifests_.contains(action.checkpoint)) {
-    broken("restored from checkpoint " + action.checkpoint + ", which is deleted");
+    if (is_wanted(memory_, action)) broken("restored from checkpoint " + action.checkpoint + ", which is deleted");
+    result.error = make_error(ErrorCode::kNotFound, "no such checkpoint");
+    return result;
   }
   const auto there = pods_.find(action.pod);
   if (there == pods_.end() || there->second.incarnation < incarnation) {
+    for (const auto& [index, pod] : pods_) {
+      if (alive(pod) && pod.incarnation < incarnation) broken("two live copies: an older incarnation still runs");
+      if (alive(pod) && pod.incarnation > incarnation) broken("two live copies: a newer incarnation runs");
+    }
     highest = incarnation;
     SimPod pod{.incarnation = incarnation};
     if (!action.checkpoint.empty() && manifests_[action.checkpoint].corrupt) {
       pod.life = Life::kFailed;
+      fallback_ = true;  // going on to an older one is no attempt
       pod.error = make_error(ErrorCode::kCorrupt, "page 17 of pod-0/pages-1 is not what was stored");
     } else if (!calm_ && chance(5)) {
       pod.life = Life::kFailed;
@@ -233,7 +236,6 @@ void Simulation::program_acts() {
       if (pod.life != Life::kRunning) return;
       const std::string request = "r" + std::to_string(messages_.size()) + "-" + std::to_string(random_());
       event.kind = EventKind::kCheckpointRequested;
-      event.checkpoint = "c" + std::to_string(100000 + next_checkpoint_++);
       event.reason = CheckpointReason::kApplication;
       event.requester = Requester{index, pod.incarnation, request, "local", chance(50)};
       messages_.push_back(std::move(event));
@@ -254,6 +256,14 @@ void Simulation::agent_crash() {
   reconcile_ = true;
 }
 
+Event Simulation::received(Event message) {
+  // Checkpoints are named when they are decided, so that names are in order of age.
+  if (message.kind == EventKind::kCheckpointRequested) message.checkpoint = fresh_checkpoint();
+  return message;
+}
+
+std::string Simulation::fresh_checkpoint() { return "c" + std::to_string(100000 + next_checkpoint_++); }
+
 void Simulation::chaos_step() {
   switch (pick(20)) {
     case 0:
@@ -271,9 +281,7 @@ void Simulation::chaos_step() {
       return;
     case 3:
       if (timer_) {
-        apply(Event{.kind = EventKind::kTimer,
-                    .checkpoint = "c" + std::to_string(100000 + next_checkpoint_++),
-                    .timer = timer_->timer});
+        apply(Event{.kind = EventKind::kTimer, .checkpoint = fresh_checkpoint(), .timer = timer_->timer});
       }
       return;
     case 4:
@@ -291,7 +299,7 @@ void Simulation::chaos_step() {
   if (reconcile_ && chance(30)) return reconcile_pods();
   if (!messages_.empty() && chance(40)) {
     const std::size_t index = pick(messages_.size());
-    const Event event = messages_[index];
+    const Event event = received(messages_[index]);
     if (calm_ || chance(90)) messages_.erase(messages_.begin() + static_cast<std::ptrdiff_t>(index));
     return apply(event);
   }
@@ -320,7 +328,7 @@ bool Simulation::drain() {
     if (reconcile_) {
       reconcile_pods();
     } else if (!messages_.empty()) {
-      const Event event = messages_.front();
+      const Event event = received(messages_.front());
       messages_.erase(messages_.begin());
       apply(event);
     } else if (!running_.empty()) {
