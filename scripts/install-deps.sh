@@ -12,7 +12,7 @@ packages=(
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev clang clang-tidy clang-format libclang-rt-14-dev liburing-dev
   wrk python3-minimal
   # running: the engine's fetcher and what pods are made with
-  mmdebstrap ca-certificates iproute2 nftables xfsprogs util-linux lammps
+  mmdebstrap ca-certificates iproute2 nftables slirp4netns xfsprogs util-linux lammps
 )
 
 missing=()

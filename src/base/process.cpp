@@ -41,6 +41,7 @@ struct Prepared {
   std::vector<char*> env;
   std::vector<std::string> candidates;  ///< paths to try, in order
   std::string cwd;
+  std::vector<std::string> cgroup_files;
   std::vector<std::pair<int, int>> fds;
   int error_fd = -1;
 };
@@ -86,6 +87,11 @@ std::vector<std::string> find_in_path(const std::string& name) {
   ::syscall(SYS_close_range, 3U, ~0U, 1U << 2U);  // CLOSE_RANGE_CLOEXEC: only what is dup2'ed below stays open
   for (std::size_t i = 0; i < prepared.fds.size(); ++i) {
     if (::dup2(lifted.at(i), prepared.fds[i].second) < 0) fail_child(moved_error, errno);
+  }
+  for (const auto& file : prepared.cgroup_files) {
+    const int fd = ::open(file.c_str(), O_WRONLY | O_CLOEXEC);
+    if (fd < 0 || ::write(fd, "0", 1) != 1) fail_child(moved_error, errno);
+    ::close(fd);
   }
   if (!prepared.cwd.empty() && ::chdir(prepared.cwd.c_str()) != 0) fail_child(moved_error, errno);
   sigset_t none;
@@ -188,6 +194,7 @@ Result<Child> spawn(const Command& command) {
   }
   prepared.candidates = find_in_path(command.argv[0]);
   prepared.cwd = command.cwd.string();
+  for (const auto& cgroup : command.cgroups) prepared.cgroup_files.push_back((cgroup / "cgroup.procs").string());
   prepared.fds = command.fds;
   prepared.error_fd = write_end.get();
 

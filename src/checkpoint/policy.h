@@ -1,0 +1,52 @@
+#pragma once
+
+#include <chrono>
+#include <cstddef>
+#include <optional>
+#include <span>
+#include <string>
+#include <vector>
+
+#include "base/time.h"
+
+/// When to save and what to keep: pure functions, the caller brings the clock.
+namespace cacs::checkpoint {
+
+using Milliseconds = std::chrono::milliseconds;
+
+/// What the manager knows of an application's saving when it asks. Times of the caller's one clock.
+struct PeriodicInput {
+  std::optional<Milliseconds> interval;      ///< unset: no periodic checkpoints
+  bool automatic = false;                    ///< interval from cost and failures (Young/Daly), not `interval`
+  WallTime running_since;                    ///< start or last restore of this incarnation
+  std::optional<WallTime> last_begun;        ///< of this incarnation, whether or not it succeeded
+  int failures_in_a_row = 0;                 ///< of checkpoints, since the last that succeeded
+  std::optional<Milliseconds> cost;          ///< of the last checkpoint: how long tasks were frozen or slowed by it
+  std::optional<Milliseconds> mean_failure;  ///< mean time between failures seen; unset: none yet
+};
+
+/// When the next periodic checkpoint is due; none if there are no periodic ones. One interval after the last was
+/// *begun*, so that the rhythm does not drift with its cost. After failures it comes later each time (doubled, at most
+/// 8 intervals): what failed just now mostly fails again, and each attempt freezes the program.
+std::optional<WallTime> next_periodic(const PeriodicInput& input);
+
+/// Young's interval with Daly's correction (Daly 2006): sqrt(2 C M) (1 + sqrt(C/2M)/3 + (C/2M)/9) - C for C < 2M, else
+/// M; between 10 s and 1 h. M, when no failure was seen: one a day.
+Milliseconds young_daly_interval(Milliseconds cost, std::optional<Milliseconds> mean_failure);
+
+/// When the checkpoint before the end of the job's time limit must begin, so that it is committed in time: twice the
+/// longest of the last ones before the end, and 10 s at least; not before `started`. None: no limit.
+std::optional<WallTime> last_chance(WallTime started, Milliseconds time_limit, std::span<const Milliseconds> durations);
+
+struct KeptCheckpoint {
+  std::string id;
+  WallTime created_at;
+  bool available = false;  ///< AVAILABLE, as opposed to FAILED; those under way are not to be listed
+  bool in_use = false;     ///< being restored from, verified or copied
+};
+
+/// The checkpoints to delete so that the `keep` newest available ones stay: older ones, and failed ones older than the
+/// oldest that stays. What is in use stays. The newest available one always stays, whatever `keep` says.
+std::vector<std::string> to_delete(std::span<const KeptCheckpoint> checkpoints, int keep);
+
+}  // namespace cacs::checkpoint

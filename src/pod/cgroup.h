@@ -1,0 +1,66 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/result.h"
+
+namespace cacs::pod {
+
+struct Limits {
+  double cpus = 0;                 ///< 0: none
+  std::uint64_t memory_bytes = 0;  ///< 0: none
+  std::uint64_t pids = 0;          ///< 0: none
+
+  friend bool operator==(const Limits&, const Limits&) = default;
+};
+
+/// Where a controller of control groups lives on this machine, which may run cgroup v1, v2 or both at once (hybrid):
+/// each controller is found by itself.
+struct Controller {
+  std::string name;  ///< "cpu", "memory", "pids"
+  std::filesystem::path mount;
+  bool v2 = false;
+};
+
+/// From /proc/self/mountinfo and cgroup.controllers. Pure: takes the texts, for tests.
+std::vector<Controller> find_controllers(const std::string& mountinfo, const std::string& v2_controllers);
+Result<std::vector<Controller>> find_controllers();
+
+/// One pod's control groups, one directory a controller (one in all under v2). The directories outlive this object:
+/// they belong to the pod, and are removed by remove(). One thread at a time.
+class PodCgroup {
+ public:
+  /// `name` is a plain file name, unique on the machine. Makes what is missing and sets the limits.
+  static Result<PodCgroup> create(const std::string& name, const Limits& limits);
+  /// The same without making anything: for adoption and removal.
+  static Result<PodCgroup> open(const std::string& name);
+
+  /// Directories a process must join (Command::cgroups).
+  [[nodiscard]] const std::vector<std::filesystem::path>& directories() const { return directories_; }
+  Status add(pid_t pid) const;
+  /// The limits as the kernel has them now.
+  [[nodiscard]] Result<Limits> read_limits() const;
+  /// Bytes charged to the pod now; nullopt where no memory controller is to be had.
+  [[nodiscard]] std::optional<std::uint64_t> memory_used() const;
+  /// How often the kernel killed one of the pod's processes because memory was short.
+  [[nodiscard]] std::uint64_t oom_kills() const;
+  /// Kills what is still in it and removes the directories. Idempotent.
+  Status remove() const;
+
+ private:
+  struct Member {
+    Controller controller;
+    std::filesystem::path directory;
+  };
+  static Result<PodCgroup> locate(const std::string& name);
+  Status apply(const Limits& limits) const;
+  [[nodiscard]] const Member* find(std::string_view controller) const;
+  std::vector<Member> members_;
+  std::vector<std::filesystem::path> directories_;
+};
+
+}  // namespace cacs::pod

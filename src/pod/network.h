@@ -1,0 +1,55 @@
+#pragma once
+
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "base/fd.h"
+#include "base/process.h"
+#include "base/result.h"
+#include "pod/spec.h"
+
+namespace cacs::pod {
+
+/// The pod's network: a network namespace that belongs to the shim and the pod, and is gone when both are.
+///
+/// One pod by itself needs no bridge: eth0 is one end of a veth whose other end stays in the same namespace, so that
+/// the address outlives the shim. Where the ASR allows egress, slirp4netns brings traffic to the outside through a tap
+/// device without changing anything of the machine (no forwarding, no rules, nothing to leak).
+class PodNetwork {
+ public:
+  /// Makes namespace, loopback, eth0 with the pod's address, MTU 1400, and starts egress. Moves the calling process
+  /// into no namespace: it returns to the one it came from. One thread only (it changes the thread's namespace
+  /// meanwhile).
+  static Result<PodNetwork> create(const PodSpec& spec);
+  /// The namespace of a running pod, for a shim that adopts it.
+  static Result<PodNetwork> adopt(const PodSpec& spec, pid_t init);
+
+  [[nodiscard]] int fd() const { return fd_.get(); }
+  [[nodiscard]] std::uint64_t inode() const { return inode_; }
+
+  /// Starts slirp4netns; it ends with this object. A failure is not fatal to the pod: it has no outside then.
+  Status start_egress();
+  [[nodiscard]] bool egress_running() const { return egress_.has_value(); }
+
+ private:
+  UniqueFd fd_;
+  std::uint64_t inode_ = 0;
+  std::optional<Child> egress_;
+};
+
+/// A connection of a pod to somewhere that is not in the pod's own network.
+struct OutsideConnection {
+  std::string protocol;  ///< "tcp", "tcp6"
+  std::string local;
+  std::string remote;
+  std::uint64_t inode = 0;  ///< of the socket: who holds it is found by it
+};
+
+/// Established (or half-open) TCP connections whose other end is outside the pod, from /proc/PID/net/tcp and tcp6. Pure
+/// parser of the kernel's table; `own_address` and loopback are inside.
+std::vector<OutsideConnection> parse_outside_connections(const std::string& table, bool v6,
+                                                         const std::string& own_address, int prefix);
+Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const PodSpec& spec);
+
+}  // namespace cacs::pod

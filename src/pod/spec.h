@@ -1,0 +1,67 @@
+#pragma once
+
+#include <cstdint>
+#include <map>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+
+namespace cacs::pod {
+
+struct FileSpec {
+  std::string path;
+  std::string content;
+  unsigned mode = 0644;
+};
+
+struct MountSpec {
+  std::string source;
+  std::string target;
+  bool read_only = false;
+  bool rollback = false;
+};
+
+struct HostName {
+  std::string name;
+  std::string address;
+};
+
+/// Everything a node must know to make one pod (docs/agent-api.md, PodSpec).
+struct PodSpec {
+  std::string application;
+  std::string pod;   ///< "pod-0"
+  std::string name;  ///< the application's, for people
+  int incarnation = 0;
+  std::string tenant = "default";
+  std::vector<std::string> command;
+  std::map<std::string, std::string> env;
+  std::string workdir = "/";
+  std::string user = "root";
+  std::vector<FileSpec> files;
+  double cpus = 0;
+  std::uint64_t memory_bytes = 0;
+  std::uint64_t disk_bytes = 0;
+  std::uint64_t pids = 0;
+  std::vector<MountSpec> mounts;
+  std::string address = "10.77.0.1";
+  int prefix = 16;
+  std::vector<HostName> hosts;
+  bool egress = true;
+  std::string base = "host";
+  std::string engine = "criu";
+  bool reset_external_connections = false;
+  std::string restore_checkpoint;  ///< empty: start from nothing
+
+  [[nodiscard]] std::string uid() const { return application + "." + pod; }
+};
+
+/// Checks every bound again: the agent does not trust that the server did.
+Result<PodSpec> parse_pod_spec(const JsonObject& object);
+JsonObject pod_spec_to_json(const PodSpec& spec);
+
+/// Whether `uid` is "<uuid>.pod-N"; nothing else ever becomes part of a path.
+bool is_pod_uid(std::string_view uid);
+
+}  // namespace cacs::pod
