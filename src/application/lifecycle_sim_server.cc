@@ -1,6 +1,7 @@
 #include <string>
 #include <utility>
 
+#include "application/lifecycle_json.h"
 #include "application/lifecycle_sim.h"
 
 namespace cacs::application::sim {
@@ -120,7 +121,9 @@ void Simulation::crash() {
   lanes_ = {};
   delayed_.clear();
   timer_.reset();
-  memory_ = durable_;
+  const auto stored = state_from_json(state_to_json(durable_));
+  if (!stored.ok() || !(*stored == durable_)) return broken("the stored state does not read back as it was");
+  memory_ = *stored;
   reconcile_checkpoints();
   apply(Event{.kind = EventKind::kRecovered});
   reconcile_ = true;
