@@ -1,0 +1,305 @@
+#include "agent/agent.h"
+
+#include <fcntl.h>
+#include <sys/file.h>
+#include <sys/statvfs.h>
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "agent/compatibility.h"
+#include "base/io.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "base/uuid.h"
+#include "engine/criu.h"
+
+namespace cacs::agent {
+
+namespace {
+
+JsonObject checkpoint_json(const repository::Manifest& head) {
+  JsonObject object = head.meta;
+  object["checkpoint"] = head.checkpoint;
+  object["application"] = head.application;
+  object["incarnation"] = head.incarnation;
+  object["created_at"] = head.created_at;
+  object["size_bytes"] = head.size_bytes;
+  object["stored_bytes"] = head.stored_bytes;
+  object["levels"] = JsonArray{"local"};
+  return object;
+}
+
+}  // namespace
+
+Agent::Agent(AgentOptions options) : options_(std::move(options)), engine_(engine::make_criu(options_.criu)) {}
+
+Agent::~Agent() {
+  events_.stop();
+  {
+    const std::lock_guard lock(collect_mutex_);
+    stopping_ = true;
+    collect_changed_.notify_all();
+  }
+  if (collector_.joinable()) collector_.join();
+}
+
+Result<std::unique_ptr<Agent>> Agent::start(const AgentOptions& options) {
+  std::unique_ptr<Agent> agent(new Agent(options));
+  CACS_TRY(agent->set_up());
+  return agent;
+}
+
+Status Agent::set_up() {
+  CACS_TRY(make_directories(options_.state_dir, 0755));
+  CACS_TRY(make_directories(options_.state_dir / "pods", 0755));
+  CACS_ASSIGN(lock_, open_file(options_.state_dir / "agent.lock", O_RDWR | O_CREAT, 0600));
+  if (::flock(lock_.get(), LOCK_EX | LOCK_NB) != 0) {
+    return make_error(ErrorCode::kConflict, "another agent works in " + options_.state_dir.string(),
+                      "stop it, or use another state directory");
+  }
+  probe_ = engine_->probe(std::chrono::seconds(30));
+  if (!probe_.usable) spdlog::error("engine {}: {}", engine_->name(), probe_.problem);
+  CACS_ASSIGN(delta_store_, delta::open_delta_store(options_.state_dir));
+  if (!delta_store_.problem.empty()) spdlog::warn("{}", delta_store_.problem);
+  CACS_ASSIGN(store_, CheckpointStore::open(options_.state_dir / "repository"));
+  context_.state_dir = options_.state_dir;
+  context_.delta_dir = delta_store_.directory / "pods";
+  CACS_TRY(make_directories(context_.delta_dir, 0755));
+  context_.program = options_.program;
+  context_.init_program = options_.init_program;
+  context_.criu = options_.criu;
+  CACS_ASSIGN(context_.compatibility, node_compatibility(*engine_, probe_));
+  context_.store = store_.get();
+  context_.events = &events_;
+  context_.check_room = [this](std::uint64_t needed) -> Status {
+    CACS_TRY(delta::check_room(delta_store_, 0));
+    struct statvfs room {};
+    if (::statvfs(options_.state_dir.c_str(), &room) != 0) return errno_error(errno, "look for room");
+    const std::uint64_t available = std::uint64_t{room.f_bavail} * room.f_frsize;
+    if (available >= needed) return {};
+    return make_error(ErrorCode::kNoSpace,
+                      "the checkpoint may need " + format_size(needed) + ", " + options_.state_dir.string() + " has " +
+                          format_size(available) + " left",
+                      "make room, or delete old checkpoints")
+        .with_type("disk-full");
+  };
+  recover_pods();
+  collector_ = std::thread([this] { collect_garbage(); });
+  return {};
+}
+
+void Agent::recover_pods() {
+  std::error_code problem;
+  for (const auto& entry : std::filesystem::directory_iterator(options_.state_dir / "pods", problem)) {
+    const std::string uid = entry.path().filename().string();
+    if (!pod::is_pod_uid(uid)) continue;
+    const auto text = read_text_file(entry.path() / "spec.json");
+    const auto object = text ? parse_json_object(*text, "spec.json") : Result<JsonObject>(text.error());
+    const auto spec = object ? pod::parse_pod_spec(*object) : Result<pod::PodSpec>(object.error());
+    if (!spec) {
+      // Its directory was made and nothing else: the call that made it was never answered.
+      spdlog::warn("pod {} has no specification: {}", uid, spec.error().to_string());
+      if (const auto removed = remove_tree(entry.path()); !removed) spdlog::warn("{}", removed.error().to_string());
+      continue;
+    }
+    auto pod = std::make_shared<NodePod>(context_, *spec);
+    pods_[uid] = pod;
+    pod->recover();
+  }
+}
+
+Result<JsonObject> Agent::info() {
+  struct statvfs room {};
+  if (::statvfs(options_.state_dir.c_str(), &room) != 0)
+    return errno_error(errno, "look at " + options_.state_dir.string());
+  CACS_ASSIGN(const std::string boot_id, read_boot_id());
+  JsonArray capabilities;
+  for (const auto& name : probe_.capabilities.names()) capabilities.emplace_back(name);
+  return JsonObject{{"node", options_.node},
+                    {"boot_id", boot_id},
+                    {"instance", events_.instance()},
+                    {"version", CACS_VERSION},
+                    {"cpus", ::sysconf(_SC_NPROCESSORS_ONLN)},
+                    {"memory_bytes", static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE)},
+                    {"disk_free_bytes", std::uint64_t{room.f_bavail} * room.f_frsize},
+                    {"delta_store", delta_store_.shares_blocks() ? "reflink" : "copy"},
+                    {"engines", JsonArray{JsonObject{{"name", engine_->name()},
+                                                     {"version", probe_.version},
+                                                     {"ok", probe_.usable},
+                                                     {"problem", probe_.problem},
+                                                     {"capabilities", std::move(capabilities)}}}}};
+}
+
+JsonObject Agent::list_pods() {
+  std::vector<std::shared_ptr<NodePod>> pods;
+  {
+    const std::lock_guard lock(mutex_);
+    for (const auto& [uid, pod] : pods_) pods.push_back(pod);
+  }
+  JsonArray list;
+  for (const auto& pod : pods) list.push_back(pod->view());
+  return {{"pods", std::move(list)}};
+}
+
+Result<std::shared_ptr<NodePod>> Agent::find_pod(const std::string& uid, int incarnation) {
+  const std::lock_guard lock(mutex_);
+  const auto found = pods_.find(uid);
+  if (found == pods_.end())
+    return make_error(ErrorCode::kNotFound, "there is no pod " + printable(uid) + " on this node");
+  if (incarnation != 0 && incarnation != found->second->spec().incarnation) {
+    return make_error(ErrorCode::kStale, "pod " + uid + " is in incarnation " +
+                                             std::to_string(found->second->spec().incarnation) + ", not " +
+                                             std::to_string(incarnation));
+  }
+  return found->second;
+}
+
+Status Agent::check_restorable(const std::string& checkpoint, const pod::PodSpec& spec) {
+  auto manifest = store_->repository().load(checkpoint);
+  if (!manifest) return manifest.error();
+  for (const auto& piece : manifest->pieces) {
+    if (piece.label != spec.pod) continue;
+    const JsonObject* saved = json_find_object(piece.meta, "compatibility");
+    if (saved != nullptr) CACS_TRY(check_compatible(*saved, context_.compatibility));
+  }
+  return {};
+}
+
+Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body) {
+  CACS_ASSIGN(pod::PodSpec spec, pod::parse_pod_spec(body));
+  if (spec.uid() != uid) return make_error(ErrorCode::kInvalidArgument, "the body names another pod than the path");
+  if (!probe_.usable) {
+    return make_error(ErrorCode::kUnsupported,
+                      "the engine " + engine_->name() + " does not work here: " + probe_.problem, "run `cacs check`")
+        .with_type("engine-missing");
+  }
+  const std::lock_guard one_at_a_time(put_mutex_);
+  if (auto present = find_pod(uid); present) {
+    const int there = (*present)->spec().incarnation;
+    if (there == spec.incarnation) return (*present)->view();
+    if (there > spec.incarnation) {
+      return make_error(ErrorCode::kStale, "pod " + uid + " is in incarnation " + std::to_string(there) + " already");
+    }
+    // Refused before anything is torn down.
+    if (!spec.restore_checkpoint.empty()) CACS_TRY(check_restorable(spec.restore_checkpoint, spec));
+    CACS_TRY((*present)->destroy().context("remove incarnation " + std::to_string(there)));
+    const std::lock_guard lock(mutex_);
+    pods_.erase(uid);
+  } else if (!spec.restore_checkpoint.empty()) {
+    CACS_TRY(check_restorable(spec.restore_checkpoint, spec));
+  }
+  auto pod = std::make_shared<NodePod>(context_, std::move(spec));
+  CACS_TRY(pod->create());
+  {
+    const std::lock_guard lock(mutex_);
+    pods_[uid] = pod;
+  }
+  return pod->view();
+}
+
+Status Agent::delete_pod(const std::string& uid, int incarnation) {
+  const std::lock_guard one_at_a_time(put_mutex_);
+  std::shared_ptr<NodePod> pod;
+  {
+    const std::lock_guard lock(mutex_);
+    const auto found = pods_.find(uid);
+    if (found == pods_.end()) return {};
+    pod = found->second;
+  }
+  if (incarnation != 0 && pod->spec().incarnation > incarnation) {
+    return make_error(ErrorCode::kStale, "pod " + uid + " is in a newer incarnation");
+  }
+  CACS_TRY(pod->destroy());
+  const std::lock_guard lock(mutex_);
+  pods_.erase(uid);
+  return {};
+}
+
+Result<JsonObject> Agent::commit_checkpoint(const std::string& checkpoint, const JsonObject& body) {
+  if (!is_uuid(checkpoint)) return make_error(ErrorCode::kInvalidArgument, "a checkpoint's id is a UUID");
+  repository::Manifest head;
+  head.checkpoint = checkpoint;
+  CACS_ASSIGN(head.application, json_string(body, "application"));
+  head.incarnation = static_cast<int>(json_int_or(body, "incarnation", 0));
+  head.tenant = json_string_or(body, "tenant", "default");
+  std::vector<std::string> pieces;
+  JsonArray pods;
+  const JsonArray* list = json_find_array(body, "pods");
+  if (list == nullptr || list->empty()) return make_error(ErrorCode::kInvalidArgument, "a commit needs `pods`");
+  for (const auto& item : *list) {
+    const JsonObject* pod = item.if_object();
+    if (pod == nullptr) return make_error(ErrorCode::kInvalidArgument, "`pods` must be objects");
+    CACS_ASSIGN(std::string piece, json_string(*pod, "piece"));
+    CACS_ASSIGN(const std::string uid, json_string(*pod, "uid"));
+    pieces.push_back(std::move(piece));
+    pods.emplace_back(uid.substr(uid.rfind('.') + 1));
+  }
+  head.meta = {{"name", json_string_or(body, "name", "")},
+               {"reason", json_string_or(body, "reason", "")},
+               {"pods", std::move(pods)},
+               {"compatibility", context_.compatibility}};
+  for (const char* optional : {"asr", "timings"}) {
+    if (const JsonObject* value = json_find_object(body, optional)) head.meta[optional] = *value;
+  }
+  CACS_TRY(store_->repository().commit_checkpoint(head, pieces));
+  return get_checkpoint(checkpoint);
+}
+
+Result<JsonObject> Agent::list_checkpoints() {
+  CACS_ASSIGN(const auto summaries, store_->repository().list());
+  JsonArray list;
+  for (const auto& summary : summaries) {
+    JsonObject object = checkpoint_json(summary.head);
+    if (summary.problem) object["problem"] = error_to_json(*summary.problem);
+    list.push_back(std::move(object));
+  }
+  return JsonObject{{"checkpoints", std::move(list)}};
+}
+
+Result<JsonObject> Agent::get_checkpoint(const std::string& checkpoint) {
+  CACS_ASSIGN(const repository::Manifest manifest, store_->repository().load(checkpoint));
+  return checkpoint_json(manifest);
+}
+
+Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
+  const Status status = store_->repository().verify(checkpoint);
+  JsonArray problems;
+  if (!status) problems.push_back(error_to_json(status.error()));
+  return JsonObject{{"ok", status.ok()}, {"problems", std::move(problems)}};
+}
+
+Status Agent::delete_checkpoint(const std::string& checkpoint) {
+  const Status removed = store_->repository().remove(checkpoint);
+  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
+  const std::lock_guard lock(collect_mutex_);
+  collect_wanted_ = true;
+  collect_changed_.notify_all();
+  return {};
+}
+
+void Agent::collect_garbage() {
+  std::unique_lock lock(collect_mutex_);
+  while (true) {
+    collect_changed_.wait(lock, [&] { return collect_wanted_ || stopping_; });
+    if (stopping_) return;
+    collect_wanted_ = false;
+    lock.unlock();
+    repository::CollectOptions options;
+    options.wait = repository::LockWait::kFail;  // a checkpoint that is being stored goes first
+    auto result = store_->repository().collect(options);
+    if (result) {
+      spdlog::info("collection: {} packs removed, {} freed", result->packs_removed, format_size(result->bytes_freed));
+    } else if (result.error().code != ErrorCode::kUnavailable) {
+      spdlog::error("collection: {}", result.error().to_string());
+    }
+    lock.lock();
+    if (!result && result.error().code == ErrorCode::kUnavailable && !stopping_) {
+      // Busy: again a little later, or with the next deletion.
+      collect_changed_.wait_for(lock, std::chrono::seconds(5), [&] { return stopping_; });
+      collect_wanted_ = true;
+    }
+  }
+}
+
+}  // namespace cacs::agent

@@ -1,0 +1,78 @@
+#pragma once
+
+#include <filesystem>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <string>
+#include <thread>
+
+#include "agent/checkpoint_store.h"
+#include "agent/event_queue.h"
+#include "agent/node_pod.h"
+#include "delta/delta_store.h"
+#include "engine/engine.h"
+
+namespace cacs::agent {
+
+struct AgentOptions {
+  std::filesystem::path state_dir;  ///< of this node; made where missing
+  std::string node = "local-0";
+  std::filesystem::path program;       ///< cacs
+  std::filesystem::path init_program;  ///< cacs-init
+  std::filesystem::path criu;
+};
+
+/// The agent of one node: docs/agent-api.md, without HTTP. Any thread may make any call.
+class Agent {
+ public:
+  /// Opens repository and delta store, takes up the pods that are here. kConflict when another agent has the directory.
+  static Result<std::unique_ptr<Agent>> start(const AgentOptions& options);
+  ~Agent();
+  Agent(const Agent&) = delete;
+  Agent& operator=(const Agent&) = delete;
+
+  Result<JsonObject> info();
+  EventQueue& events() { return events_; }
+
+  JsonObject list_pods();
+  Result<JsonObject> put_pod(const std::string& uid, const JsonObject& spec);
+  Status delete_pod(const std::string& uid, int incarnation);
+  /// The pod, if its incarnation is not newer than the caller's (kStale); 0: any.
+  Result<std::shared_ptr<NodePod>> find_pod(const std::string& uid, int incarnation = 0);
+
+  Result<JsonObject> commit_checkpoint(const std::string& checkpoint, const JsonObject& body);
+  Result<JsonObject> list_checkpoints();
+  Result<JsonObject> get_checkpoint(const std::string& checkpoint);
+  Result<JsonObject> verify_checkpoint(const std::string& checkpoint);
+  Status delete_checkpoint(const std::string& checkpoint);
+
+ private:
+  explicit Agent(AgentOptions options);
+  Status set_up();
+  void recover_pods();
+  Status check_restorable(const std::string& checkpoint, const pod::PodSpec& spec);
+  void collect_garbage();
+
+  AgentOptions options_;
+  UniqueFd lock_;
+  EventQueue events_;
+  std::unique_ptr<engine::Engine> engine_;
+  engine::ProbeResult probe_;
+  delta::DeltaStore delta_store_;
+  std::unique_ptr<CheckpointStore> store_;
+  PodContext context_;
+  std::mutex mutex_;
+  std::mutex put_mutex_;  ///< one making or removal of pods at a time
+  std::map<std::string, std::shared_ptr<NodePod>> pods_;
+  std::mutex collect_mutex_;
+  bool collect_wanted_ = false;
+  bool stopping_ = false;
+  std::condition_variable collect_changed_;
+  std::thread collector_;
+};
+
+/// `cacs agent`: serves the agent's API on STATE/agent.sock until SIGTERM or SIGINT. Pods run on without it.
+int run_agent(const AgentOptions& options);
+
+}  // namespace cacs::agent

@@ -1,0 +1,47 @@
+#include <gtest/gtest.h>
+
+#include "agent/base64.h"
+#include "agent/checkpoint_store.h"
+#include "agent/compatibility.h"
+#include "agent/event_queue.h"
+
+namespace cacs::agent {
+namespace {
+
+TEST(EventQueue, GivesWhatCameAfterAndStartsOverForStrangers) {
+  EventQueue queue;
+  queue.push({{"kind", "a"}});
+  queue.push({{"kind", "b"}});
+  const auto all = queue.read(0, queue.instance(), std::chrono::milliseconds(0));
+  EXPECT_EQ(all.at("events").as_array().size(), 2U);
+  const auto rest = queue.read(1, queue.instance(), std::chrono::milliseconds(0));
+  EXPECT_EQ(rest.at("events").as_array().size(), 1U);
+  const auto stranger = queue.read(2, "another", std::chrono::milliseconds(0));
+  EXPECT_EQ(stranger.at("events").as_array().size(), 2U);
+}
+
+TEST(Compatibility, NamesWhatDiffers) {
+  const JsonObject saved{{"architecture", "x86_64"}, {"cpu_features", "sse avx avx512f"}};
+  EXPECT_TRUE(check_compatible(saved, saved).ok());
+  const auto less = check_compatible(saved, {{"architecture", "x86_64"}, {"cpu_features", "sse avx"}});
+  ASSERT_FALSE(less.ok());
+  EXPECT_NE(less.error().message.find("avx512f"), std::string::npos);
+  EXPECT_FALSE(check_compatible(saved, {{"architecture", "aarch64"}, {"cpu_features", "sse avx avx512f"}}).ok());
+}
+
+TEST(Tokens, NameBlobsAndRefuseNonsense) {
+  repository::BlobRef blob;
+  blob.id = sha256("x");
+  blob.size = 12345;
+  EXPECT_EQ(blob_of(token_of(blob)).value(), blob);
+  for (const auto* text : {"", "abc:1", ":", "zz"}) EXPECT_FALSE(blob_of(text).ok()) << text;
+}
+
+TEST(Base64, Pads) {
+  EXPECT_EQ(base64_encode(""), "");
+  EXPECT_EQ(base64_encode("a"), "YQ==");
+  EXPECT_EQ(base64_encode("abc"), "YWJj");
+}
+
+}  // namespace
+}  // namespace cacs::agent

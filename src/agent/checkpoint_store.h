@@ -1,0 +1,66 @@
+#pragma once
+
+#include <atomic>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "base/json.h"
+#include "delta/capture.h"
+#include "repository/repository.h"
+
+namespace cacs::agent {
+
+/// One tree of a pod's files that was captured: the delta itself, shared memory, or a mount that rolls back.
+struct CapturedTree {
+  std::string name;  ///< "delta", "shm", "mount0"
+  delta::Snapshot snapshot;
+};
+
+struct StoredPiece {
+  std::string id;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+  std::vector<delta::Baseline> baselines;  ///< one for each tree, in their order: what the next capture compares with
+};
+
+/// Turns what a cut took of a pod into a piece of a checkpoint, and back: the only place that knows how pods' things
+/// are named in the repository.
+///
+///   POD/images/FILE         the engine's files
+///   POD/NAME.listing        a tree's listing (delta/listing.h), whose tokens are the blobs below
+///   POD/NAME/N              contents of the tree's files, N in the listing's order
+///
+/// Any thread; calls may run side by side.
+class CheckpointStore {
+ public:
+  static Result<std::unique_ptr<CheckpointStore>> open(const std::filesystem::path& directory);
+
+  using Progress = std::function<void(std::uint64_t done)>;
+
+  /// Stores engine images and trees durably. The files are read from where the cut put them. kNotFound when a blob that
+  /// a baseline promised is gone: forget the baselines, the next capture reads everything.
+  Result<StoredPiece> store_piece(const std::string& pod, const std::filesystem::path& images,
+                                  const std::vector<CapturedTree>& trees, const JsonObject& meta,
+                                  const Progress& progress);
+
+  /// The engine's files of a pod of a checkpoint, into an empty directory.
+  Status fetch_images(const repository::Manifest& manifest, const std::string& pod, const std::filesystem::path& into);
+  /// Rebuilds a tree in an empty directory. A checkpoint without that tree leaves it empty.
+  Status fetch_tree(const repository::Manifest& manifest, const std::string& pod, const std::string& name,
+                    const std::filesystem::path& into);
+
+  repository::Repository& repository() { return *repository_; }
+
+ private:
+  explicit CheckpointStore(std::unique_ptr<repository::Repository> repository) : repository_(std::move(repository)) {}
+  std::unique_ptr<repository::Repository> repository_;
+};
+
+/// A blob as a token of a listing, and back.
+std::string token_of(const repository::BlobRef& blob);
+Result<repository::BlobRef> blob_of(std::string_view token);
+
+}  // namespace cacs::agent

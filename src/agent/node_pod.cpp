@@ -1,0 +1,397 @@
+#include "agent/node_pod.h"
+
+#include <unistd.h>
+
+#include <algorithm>
+
+#include "base/io.h"
+#include "base/log.h"
+#include "base/text.h"
+#include "pod/cgroup.h"
+
+namespace cacs::agent {
+
+using pod::ShimClient;
+
+NodePod::NodePod(const PodContext& context, pod::PodSpec spec)
+    : context_(context),
+      spec_(std::move(spec)),
+      layout_{context.state_dir / "pods" / spec_.uid(), context.delta_dir / spec_.uid()},
+      next_exec_(boottime_ms()) {
+  worker_ = std::thread([this] { worker_loop(); });
+}
+
+NodePod::~NodePod() {
+  {
+    const std::lock_guard lock(mutex_);
+    stopping_ = true;
+    changed_.notify_all();
+  }
+  worker_.join();
+}
+
+void NodePod::worker_loop() {
+  while (true) {
+    std::function<void()> job;
+    {
+      Lock lock(mutex_);
+      changed_.wait(lock, [&] { return stopping_ || !jobs_.empty(); });
+      if (jobs_.empty()) return;
+      job = std::move(jobs_.front());
+      jobs_.pop_front();
+    }
+    job();
+  }
+}
+
+void NodePod::enqueue(std::function<void()> job) {
+  const std::lock_guard lock(mutex_);
+  jobs_.push_back(std::move(job));
+  changed_.notify_all();
+}
+
+const char* NodePod::state_name(State state) {
+  switch (state) {
+    case State::kCreating:
+      return "CREATING";
+    case State::kRunning:
+      return "RUNNING";
+    case State::kExited:
+      return "EXITED";
+    case State::kTainted:
+      return "TAINTED";
+    case State::kFailed:
+      break;
+  }
+  return "FAILED";
+}
+
+void NodePod::push_event(const char* kind, JsonObject extra) {
+  extra["kind"] = kind;
+  extra["uid"] = spec_.uid();
+  extra["incarnation"] = spec_.incarnation;
+  context_.events->push(std::move(extra));
+}
+
+void NodePod::set_state(State state) {
+  const std::lock_guard lock(mutex_);
+  state_ = state;
+  changed_.notify_all();
+}
+
+void NodePod::fail(const Error& error) {
+  spdlog::warn("pod {} failed: {}", spec_.uid(), error.to_string());
+  {
+    const std::lock_guard lock(mutex_);
+    state_ = State::kFailed;
+    error_ = error;
+    changed_.notify_all();
+  }
+  const JsonObject text = error_to_json(error);
+  if (const auto written = write_file_durably(layout_.dir / "failed.json", boost::json::serialize(text)); !written) {
+    spdlog::warn("{}", written.error().to_string());
+  }
+  push_event("pod.failed", {{"error", text}});
+}
+
+Status NodePod::create() {
+  CACS_TRY(make_directories(layout_.dir, 0700));
+  CACS_TRY(write_file_durably(layout_.spec(), boost::json::serialize(pod::pod_spec_to_json(spec_))));
+  CACS_TRY(sync_directory(layout_.dir.parent_path()));
+  enqueue([this] { make(); });
+  return {};
+}
+
+void NodePod::make() {
+  Status status = make_fresh_directories();
+  if (status) status = start_shim(false);
+  if (status) status = start_or_restore();
+  if (!status) {
+    fail(status.error());
+    return;
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    // It may have ended already; its exit came first then.
+    if (state_ == State::kCreating) state_ = State::kRunning;
+    started_at_ = format_time(wall_now());
+    changed_.notify_all();
+  }
+  push_event("pod.running");
+}
+
+Status NodePod::make_fresh_directories() {
+  // Whatever a making that was interrupted left: a half-filled delta is worth nothing.
+  if (::access(layout_.shim_state().c_str(), F_OK) == 0) CACS_TRY(remove_everything());
+  CACS_TRY(remove_tree(layout_.delta));
+  CACS_TRY(remove_tree(layout_.dir / "images"));
+  for (const auto& file : {layout_.shim_state(), layout_.init_state(), layout_.exit_state(), layout_.cut_state(),
+                           layout_.dir / "failed.json", layout_.notify_program()}) {
+    ::unlink(file.c_str());
+  }
+  for (const auto& dir : {layout_.upper(), layout_.work(), layout_.staging(), layout_.dir / "images"}) {
+    CACS_TRY(make_directories(dir, 0755));
+  }
+  if (::symlink(context_.init_program.c_str(), layout_.notify_program().c_str()) != 0) {
+    return errno_error(errno, "make " + layout_.notify_program().string());
+  }
+  return {};
+}
+
+Status NodePod::start_shim(bool adopt) {
+  Command command;
+  command.argv = {context_.program.string(),
+                  "shim",
+                  "--dir",
+                  layout_.dir.string(),
+                  "--delta",
+                  layout_.delta.string(),
+                  "--state",
+                  context_.state_dir.string(),
+                  "--init",
+                  context_.init_program.string(),
+                  "--criu",
+                  context_.criu.string()};
+  if (adopt) command.argv.emplace_back("--adopt");
+  CACS_ASSIGN(const Captured result, run_command(command, std::chrono::seconds(60)));
+  if (!result.status.success()) {
+    return make_error(ErrorCode::kInternal, "the pod's shim did not start: " + printable(trim(result.err), 400));
+  }
+  return connect_shim();
+}
+
+Status NodePod::connect_shim() {
+  auto client = ShimClient::connect(layout_, [this](const JsonObject& event) { on_shim_event(event); });
+  if (!client) return client.error();
+  const std::lock_guard lock(mutex_);
+  shim_ = *std::move(client);
+  return {};
+}
+
+Result<JsonObject> NodePod::call(JsonObject message, std::chrono::milliseconds limit) {
+  std::shared_ptr<ShimClient> shim;
+  {
+    const std::lock_guard lock(mutex_);
+    shim = shim_;
+  }
+  if (shim == nullptr) return make_error(ErrorCode::kUnavailable, "the pod has no shim now", "try again in a moment");
+  return shim->call(std::move(message), limit);
+}
+
+Status NodePod::start_or_restore() {
+  if (!spec_.restore_checkpoint.empty()) {
+    return restore().context("restore from checkpoint " + spec_.restore_checkpoint);
+  }
+  CACS_TRY(call({{"op", "start"}}));
+  return {};
+}
+
+Status NodePod::restore() {
+  CACS_TRY(call({{"op", "prepare"}}));
+  CACS_ASSIGN(const repository::Manifest manifest, context_.store->repository().load(spec_.restore_checkpoint));
+  for (const auto& tree : tree_names()) {
+    CACS_TRY(context_.store->fetch_tree(manifest, spec_.pod, tree, tree_root(tree)));
+  }
+  const auto images = layout_.images(spec_.restore_checkpoint);
+  CACS_TRY(make_directories(images, 0700));
+  Status restored = context_.store->fetch_images(manifest, spec_.pod, images);
+  if (restored) {
+    auto answer = call({{"op", "restore"}, {"images", images.string()}}, std::chrono::minutes(15));
+    if (!answer) restored = answer.error();
+  }
+  if (restored) {
+    CACS_TRY(remove_tree(images));  // a failed one is kept until the pod is deleted: its log says why
+  }
+  return restored;
+}
+
+pid_t NodePod::shim_pid() {
+  const auto text = read_text_file(layout_.shim_state(), 4096);
+  if (!text) return 0;
+  const auto state = parse_json_object(*text, "shim.json");
+  return state ? static_cast<pid_t>(json_int_or(*state, "pid", 0)) : 0;
+}
+
+std::vector<std::string> NodePod::tree_names() const {
+  std::vector<std::string> names{"delta", "shm"};
+  for (std::size_t i = 0; i < spec_.mounts.size(); ++i) {
+    if (spec_.mounts[i].rollback && !spec_.mounts[i].read_only) names.push_back("mount" + std::to_string(i));
+  }
+  return names;
+}
+
+std::filesystem::path NodePod::tree_root(const std::string& name) {
+  if (name == "delta") return layout_.upper();
+  // Shared memory is a tmpfs in the shim's own mount namespace.
+  if (name == "shm") return "/proc/" + std::to_string(shim_pid()) + "/root" + layout_.shm().string();
+  return spec_.mounts.at(static_cast<std::size_t>(std::stoul(name.substr(5)))).source;
+}
+
+void NodePod::on_shim_event(const JsonObject& event) {
+  const std::string name = json_string_or(event, "event", "");
+  if (name == "request") {
+    push_event("pod.checkpoint_requested", {{"request", json_string_or(event, "request", "")},
+                                            {"level", json_string_or(event, "level", "-")},
+                                            {"wait", json_string_or(event, "level", "-") != "-"}});
+    return;
+  }
+  if (name == "progress") {
+    push_event("pod.progress", {{"value", json_int_or(event, "value", 0)}});
+    return;
+  }
+  Lock lock(mutex_);
+  if (name == "exec_exit") {
+    const auto exec = execs_.find(json_int_or(event, "id", 0));
+    if (exec != execs_.end()) exec->second = static_cast<int>(json_int_or(event, "status", 0));
+  } else if (name == "cut_frozen") {
+    frozen_ = true;
+  } else if (name == "cut_prepared" || name == "cut_done" || name == "cut_failed" || name == "cut_aborted") {
+    if (!cuts_.empty() && cuts_.back().checkpoint == json_string_or(event, "checkpoint", "")) {
+      Cut& cut = cuts_.back();
+      if (const JsonObject* timings = json_find_object(event, "timings")) {
+        for (const auto& timing : *timings) cut.timings[timing.key()] = timing.value();
+      }
+      if (const JsonObject* error = json_find_object(event, "error"); error != nullptr && !cut.error) {
+        cut.error = error_from_json(*error);
+      }
+      cut.timings["shim"] = name;  // the word that begin_cut and thaw wait for; never shown
+    }
+  } else if (name == "tainted") {
+    state_ = State::kTainted;
+    if (const JsonObject* error = json_find_object(event, "error")) error_ = error_from_json(*error);
+    if (!cuts_.empty()) cuts_.back().timings["shim"] = "tainted";
+  } else if (name == "exited") {
+    if (const JsonObject* exit = json_find_object(event, "exit")) exit_ = pod::PodExit::from_json(*exit);
+    state_ = State::kExited;
+  } else if (name == "lost") {
+    if (!cuts_.empty()) cuts_.back().timings["shim"] = "lost";
+  }
+  changed_.notify_all();
+  const bool running = state_ == State::kRunning;
+  lock.unlock();
+  if (name == "tainted") push_event("pod.tainted");
+  if (name == "exited") push_event("pod.exited", {{"exit", exit_ ? exit_->to_json() : JsonObject{}}});
+  if (name == "lost" && running) enqueue([this] { recover(); });
+}
+
+void NodePod::recover() {
+  const Status status = take_over();
+  if (!status) {
+    fail(status.error());
+    return;
+  }
+}
+
+Status NodePod::take_over() {
+  if (const auto failed = read_text_file(layout_.dir / "failed.json", 65536)) {
+    const auto object = parse_json_object(*failed, "failed.json");
+    const std::lock_guard lock(mutex_);
+    state_ = State::kFailed;
+    if (object) error_ = error_from_json(*object);
+    return {};
+  }
+  if (::access(layout_.init_state().c_str(), F_OK) != 0) {
+    // Its making was interrupted. It was promised: make it anew.
+    enqueue([this] { make(); });
+    return {};
+  }
+  {
+    std::shared_ptr<ShimClient> old;
+    const std::lock_guard lock(mutex_);
+    old.swap(shim_);
+    // The client is not destroyed under the lock: its thread may be waiting for it in on_shim_event.
+    jobs_.emplace_back([old = std::move(old)]() mutable { old.reset(); });
+  }
+  Status status = connect_shim();
+  if (!status) status = start_shim(true);
+  CACS_TRY(status);
+  CACS_ASSIGN(const JsonObject answer, call({{"op", "status"}}));
+  const std::string phase = json_string_or(answer, "phase", "");
+  const std::lock_guard lock(mutex_);
+  if (const JsonObject* exit = json_find_object(answer, "exit")) exit_ = pod::PodExit::from_json(*exit);
+  if (phase == "running") {
+    state_ = json_bool_or(answer, "tainted", false) ? State::kTainted : State::kRunning;
+  } else if (phase == "exited") {
+    state_ = State::kExited;
+  } else {
+    jobs_.emplace_back([this] { make(); });
+  }
+  changed_.notify_all();
+  const bool exited = state_ == State::kExited;
+  const JsonObject exit = exit_ ? exit_->to_json() : JsonObject{};
+  // Whoever waited for its end hears of it, even if it came while there was no shim.
+  if (exited) push_event("pod.exited", {{"exit", exit}});
+  return {};
+}
+
+Status NodePod::destroy() {
+  std::optional<Status> result;
+  enqueue([this, &result] {
+    Status status = remove_everything();
+    if (status) status = remove_tree(layout_.delta);
+    if (status) status = remove_tree(layout_.dir);
+    const std::lock_guard lock(mutex_);
+    result = status;
+    changed_.notify_all();
+  });
+  Lock lock(mutex_);
+  changed_.wait(lock, [&] { return result.has_value(); });
+  return *result;
+}
+
+Status NodePod::remove_everything() {
+  std::shared_ptr<ShimClient> shim;
+  {
+    const std::lock_guard lock(mutex_);
+    shim = std::move(shim_);
+  }
+  if (shim == nullptr && ::access(layout_.shim_state().c_str(), F_OK) == 0) {
+    if (!connect_shim()) CACS_TRY(start_shim(true).context("take over the pod to remove it"));
+    const std::lock_guard lock(mutex_);
+    shim = std::move(shim_);
+  }
+  if (shim == nullptr) return {};
+  auto answer = shim->call({{"op", "destroy"}}, std::chrono::minutes(2));
+  if (answer || answer.error().code != ErrorCode::kUnavailable) return answer ? ok_status() : Status(answer.error());
+  // The shim died under our hands: another one finishes the work.
+  shim.reset();
+  CACS_TRY(start_shim(true).context("take over the pod to remove it"));
+  return remove_everything();
+}
+
+Result<pid_t> NodePod::init_pid() {
+  CACS_ASSIGN(const JsonObject answer, call({{"op", "status"}}));
+  if (json_string_or(answer, "phase", "") != "running") {
+    return make_error(ErrorCode::kConflict, spec_.pod + " does not run now");
+  }
+  CACS_ASSIGN(const std::int64_t pid, json_int(answer, "init"));
+  return static_cast<pid_t>(pid);
+}
+
+JsonObject NodePod::view() {
+  JsonObject status;
+  bool ask = false;
+  {
+    const std::lock_guard lock(mutex_);
+    ask = shim_ != nullptr && state_ == State::kRunning;
+  }
+  if (ask) {
+    if (auto answer = call({{"op", "status"}}, std::chrono::seconds(5)); answer) status = *std::move(answer);
+  }
+  const std::lock_guard lock(mutex_);
+  JsonObject object{{"uid", spec_.uid()},
+                    {"application", spec_.application},
+                    {"pod", spec_.pod},
+                    {"incarnation", spec_.incarnation},
+                    {"state", state_name(state_)},
+                    {"started_at", started_at_},
+                    {"restored_from", spec_.restore_checkpoint}};
+  object["exit"] = exit_ && state_ == State::kExited ? Json(exit_->to_json()) : Json(nullptr);
+  object["error"] = error_ ? Json(error_to_json(*error_)) : Json(nullptr);
+  for (const char* name : {"limits", "memory_bytes", "egress"}) {
+    if (const Json* value = status.if_contains(name)) object[name] = *value;
+  }
+  return object;
+}
+
+}  // namespace cacs::agent

@@ -1,0 +1,145 @@
+#pragma once
+
+#include <condition_variable>
+#include <deque>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <string>
+#include <thread>
+#include <vector>
+
+#include "agent/checkpoint_store.h"
+#include "agent/event_queue.h"
+#include "base/time.h"
+#include "pod/exit_status.h"
+#include "pod/layout.h"
+#include "pod/shim_client.h"
+#include "pod/spec.h"
+
+namespace cacs::agent {
+
+/// What a pod needs of its agent. Outlives every pod.
+struct PodContext {
+  std::filesystem::path state_dir;
+  std::filesystem::path delta_dir;
+  std::filesystem::path program;       ///< cacs itself, to start shims
+  std::filesystem::path init_program;  ///< cacs-init
+  std::filesystem::path criu;
+  JsonObject compatibility;  ///< of this node, as recorded in checkpoints
+  CheckpointStore* store = nullptr;
+  EventQueue* events = nullptr;
+  std::function<Status(std::uint64_t needed)> check_room;
+};
+
+/// One pod on this node, as the agent holds it: the shim's client, what the pod's state is, the cut that is under way,
+/// and a worker for what takes long (making, restoring, storing, removing), one thing at a time. Any thread may call.
+class NodePod {
+ public:
+  NodePod(const PodContext& context, pod::PodSpec spec);
+  ~NodePod();
+  NodePod(const NodePod&) = delete;
+  NodePod& operator=(const NodePod&) = delete;
+
+  /// A new pod: writes its specification durably, then makes and starts it on the worker.
+  Status create();
+  /// A pod that was here before this agent started: takes up its shim, starts one where it died, or makes the pod anew
+  /// where its making was interrupted.
+  void recover();
+  /// Kills it and removes everything it had here. Blocks. Idempotent.
+  Status destroy();
+
+  [[nodiscard]] const pod::PodSpec& spec() const { return spec_; }
+  [[nodiscard]] const pod::PodLayout& layout() const { return layout_; }
+  [[nodiscard]] JsonObject view();
+  /// Host's pid of the pod's init; kConflict when it does not run.
+  Result<pid_t> init_pid();
+
+  // The cut (node_pod_cut.cpp)
+  Result<JsonObject> begin_cut(const std::string& checkpoint, const JsonObject& body);
+  Result<JsonObject> thaw(const std::string& checkpoint);
+  Result<JsonObject> abort_cut(const std::string& checkpoint);
+  Result<JsonObject> cut_view(const std::string& checkpoint, std::chrono::milliseconds wait);
+
+  Status report_outcome(const JsonObject& body);
+  Result<JsonObject> exec(const JsonObject& body);
+  Result<JsonObject> read_log(const std::string& stream, std::uint64_t offset, std::size_t limit,
+                              std::chrono::milliseconds wait);
+
+ private:
+  enum class State { kCreating, kRunning, kExited, kFailed, kTainted };
+
+  struct Cut {
+    std::string checkpoint;
+    std::string phase;  ///< DUMPING, PREPARED, STORING, STORED, ABORTED, FAILED
+    std::string piece;
+    std::uint64_t bytes_total = 0;
+    std::uint64_t bytes_done = 0;
+    std::uint64_t size_bytes = 0;
+    std::uint64_t stored_bytes = 0;
+    std::optional<Error> error;
+    JsonObject timings;
+    std::vector<CapturedTree> trees;
+  };
+
+  using Lock = std::unique_lock<std::mutex>;
+
+  static const char* state_name(State state);
+  void on_shim_event(const JsonObject& event);
+  void push_event(const char* kind, JsonObject extra = {});
+  void set_state(State state);
+  void fail(const Error& error);
+  void worker_loop();
+  void enqueue(std::function<void()> job);
+
+  // node_pod.cpp
+  void make();
+  Status make_fresh_directories();
+  Status start_shim(bool adopt);
+  Status connect_shim();
+  Status start_or_restore();
+  Status restore();
+  Status remove_everything();
+  Status take_over();
+  pid_t shim_pid();
+  std::filesystem::path tree_root(const std::string& name);
+  std::vector<std::string> tree_names() const;
+  Result<JsonObject> call(JsonObject message, std::chrono::milliseconds limit = std::chrono::seconds(60));
+
+  // node_pod_cut.cpp
+  Status freeze(const std::string& checkpoint, std::int64_t deadline_ms);
+  Status capture_trees(const std::string& checkpoint);
+  void store(const std::string& checkpoint);
+  JsonObject cut_json(const Cut& cut) const;
+  Result<Cut*> find_cut(const std::string& checkpoint);
+  void change_phase(Cut& cut, const std::string& phase);
+  void fail_cut(const Error& error, bool aborted);
+  void discard_cut_files(const std::string& checkpoint);
+  bool wait_phase(Lock& lock, const std::string& checkpoint, const std::function<bool(const Cut&)>& done,
+                  std::chrono::milliseconds limit);
+
+  const PodContext& context_;
+  pod::PodSpec spec_;
+  pod::PodLayout layout_;
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  State state_ = State::kCreating;
+  std::optional<Error> error_;
+  std::optional<pod::PodExit> exit_;
+  std::string started_at_;
+  std::shared_ptr<pod::ShimClient> shim_;
+  std::vector<Cut> cuts_;  ///< the last few, newest last
+  bool frozen_ = false;    ///< the shim has told that the tasks are frozen
+  std::map<std::int64_t, std::optional<int>> execs_;
+  std::int64_t next_exec_ = 1;
+  std::vector<delta::Baseline> baselines_;  ///< worker and cut only, never both at once (cuts_ says which)
+
+  std::deque<std::function<void()>> jobs_;
+  bool stopping_ = false;
+  std::thread worker_;
+};
+
+}  // namespace cacs::agent

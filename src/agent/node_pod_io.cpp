@@ -1,0 +1,171 @@
+// What goes in and out of a running pod: its output, commands run in it, and answers to checkpoints it asked for.
+
+#include <fcntl.h>
+#include <poll.h>
+#include <sys/inotify.h>
+#include <sys/stat.h>
+#include <sys/wait.h>
+#include <unistd.h>
+
+#include <algorithm>
+#include <array>
+
+#include "agent/base64.h"
+#include "agent/node_pod.h"
+#include "base/io.h"
+#include "base/text.h"
+#include "init/protocol.h"
+
+namespace cacs::agent {
+
+namespace {
+
+constexpr std::size_t kMaxLogChunk = std::size_t{1} << 20U;
+constexpr std::size_t kMaxExecOutput = std::size_t{4} << 20U;
+
+/// Waits until the file grows or shrinks, the pod ends, or the time is over. Writes through the pod's overlay are seen
+/// on the overlay's own inode only, so it is watched through the pod's root.
+void wait_for_output(const std::string& path, pid_t init, std::uint64_t known_size, std::chrono::milliseconds wait) {
+  const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
+  const std::string inside = "/proc/" + std::to_string(init) + "/root" + path;
+  if (!watch.valid() || ::inotify_add_watch(watch.get(), inside.c_str(), IN_MODIFY) < 0) return;
+  struct stat info {};
+  // Between the caller's look and the watch it may have changed already.
+  if (::stat(inside.c_str(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) != known_size) return;
+  auto identity = identify_process(init);
+  if (!identity) return;
+  const auto process = open_process(*identity);
+  if (!process) return;
+  std::array<pollfd, 2> waiting{pollfd{watch.get(), POLLIN, 0}, pollfd{process->get(), POLLIN, 0}};
+  ::poll(waiting.data(), waiting.size(), static_cast<int>(std::min<std::int64_t>(wait.count(), 60'000)));
+}
+
+std::vector<std::string> string_list(const JsonObject& object, std::string_view name) {
+  std::vector<std::string> list;
+  if (const JsonArray* array = json_find_array(object, name)) {
+    for (const auto& item : *array) {
+      if (item.is_string()) list.emplace_back(item.as_string());
+    }
+  }
+  return list;
+}
+
+std::string one_line(const std::string& text) {
+  std::string line = printable(text, 1500);
+  std::replace(line.begin(), line.end(), '\n', ' ');
+  return line;
+}
+
+}  // namespace
+
+Status NodePod::report_outcome(const JsonObject& body) {
+  CACS_ASSIGN(const std::string request, json_string(body, "request"));
+  const std::string result = json_string_or(body, "result", "committed");
+  const std::string checkpoint = json_string_or(body, "checkpoint", "-");
+  std::string line;
+  if (result == "failed") {
+    const JsonObject* error = json_find_object(body, "error");
+    const Error why = error != nullptr ? error_from_json(*error) : make_error(ErrorCode::kInternal, "unknown");
+    line = request + " failed " + std::string(error_code_name(why.code)) + " " + one_line(why.to_string());
+  } else {
+    line = request + " " + result + " " + checkpoint + " " + json_string_or(body, "level", "local");
+  }
+  CACS_TRY(call({{"op", "outcome"}, {"line", line}}));
+  return {};
+}
+
+Result<JsonObject> NodePod::exec(const JsonObject& body) {
+  const auto argv = string_list(body, "command");
+  if (argv.empty()) return make_error(ErrorCode::kInvalidArgument, "exec needs `command`, a list of words");
+  std::int64_t id = 0;
+  {
+    const std::lock_guard lock(mutex_);
+    if (state_ != State::kRunning) return make_error(ErrorCode::kConflict, spec_.pod + " does not run now");
+    id = next_exec_++;
+    execs_[id] = std::nullopt;
+  }
+  JsonArray env;
+  for (const auto& [key, value] : spec_.env) env.emplace_back(key + "=" + value);
+  if (const JsonObject* extra = json_find_object(body, "env")) {
+    for (const auto& member : *extra) {
+      if (member.value().is_string())
+        env.emplace_back(std::string(member.key()) + "=" + std::string(member.value().as_string()));
+    }
+  }
+  auto sent = call({{"op", "exec"},
+                    {"id", id},
+                    {"user", json_string_or(body, "user", spec_.user)},
+                    {"cwd", json_string_or(body, "workdir", spec_.workdir)},
+                    {"env", std::move(env)},
+                    {"argv", JsonArray(argv.begin(), argv.end())}});
+  const std::chrono::milliseconds limit(
+      std::clamp<std::int64_t>(json_int_or(body, "timeout_ms", 60'000), 1, 3'600'000));
+  std::optional<int> ended;
+  {
+    Lock lock(mutex_);
+    if (sent) changed_.wait_for(lock, limit, [&] { return execs_[id].has_value() || state_ != State::kRunning; });
+    ended = execs_[id];
+    execs_.erase(id);
+  }
+  const std::string base = layout_.upper().string() + CACS_EXEC_DIR "/" + std::to_string(id);
+  const auto out = read_text_file(base + ".out", kMaxExecOutput);
+  const auto err = read_text_file(base + ".err", kMaxExecOutput);
+  ::unlink((base + ".out").c_str());
+  ::unlink((base + ".err").c_str());
+  if (!sent) return sent.error();
+  if (!ended) {
+    return make_error(ErrorCode::kTimeout, "the command did not end within " + format_duration(limit),
+                      "it goes on in the pod; give a longer timeout_ms");
+  }
+  pod::PodExit exit;
+  exit.kind = WIFSIGNALED(*ended) ? pod::PodExit::Kind::kSignaled : pod::PodExit::Kind::kExited;
+  exit.signal = WIFSIGNALED(*ended) ? WTERMSIG(*ended) : 0;
+  exit.code = WIFEXITED(*ended) ? WEXITSTATUS(*ended) : 0;
+  return JsonObject{
+      {"exit", exit.to_json()}, {"stdout", base64_encode(out ? *out : "")}, {"stderr", base64_encode(err ? *err : "")}};
+}
+
+Result<JsonObject> NodePod::read_log(const std::string& stream, std::uint64_t offset, std::size_t limit,
+                                     std::chrono::milliseconds wait) {
+  if (stream != "stdout" && stream != "stderr") {
+    return make_error(ErrorCode::kInvalidArgument, "stream must be stdout or stderr");
+  }
+  const std::string path = std::string(CACS_LOG_DIR "/") + stream;
+  const auto look = [&]() -> Result<JsonObject> {
+    bool ended = false;
+    {
+      const std::lock_guard lock(mutex_);
+      ended = state_ == State::kExited || state_ == State::kFailed;
+    }
+    JsonObject object{{"incarnation", spec_.incarnation}, {"stream", stream}, {"offset", offset}, {"eof", ended}};
+    auto fd = open_file(layout_.upper().string() + path, O_RDONLY | O_NOFOLLOW);
+    struct stat info {};
+    if (!fd || ::fstat(fd->get(), &info) != 0) {
+      // Being made, or being rolled back: nothing to read yet.
+      object["size"] = offset;
+      object["data"] = "";
+      return object;
+    }
+    object["size"] = static_cast<std::int64_t>(info.st_size);
+    std::string data(std::min(limit, kMaxLogChunk), '\0');
+    CACS_ASSIGN(const std::size_t got, pread_full(fd->get(), std::as_writable_bytes(std::span(data)), offset));
+    data.resize(got);
+    object["data"] = base64_encode(data);
+    return object;
+  };
+  CACS_ASSIGN(JsonObject object, look());
+  const bool news = !object.at("data").as_string().empty() || object.at("eof").as_bool() ||
+                    static_cast<std::uint64_t>(object.at("size").to_number<std::int64_t>()) < offset;
+  if (news || wait.count() <= 0) return object;
+  if (auto init = init_pid(); init) {
+    wait_for_output(path, *init, offset, wait);
+  } else {
+    // Not running yet, or between two states: wait for the state to change.
+    Lock lock(mutex_);
+    const State before = state_;
+    changed_.wait_for(lock, std::min(wait, std::chrono::milliseconds(5000)), [&] { return state_ != before; });
+  }
+  return look();
+}
+
+}  // namespace cacs::agent

@@ -1,0 +1,56 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <vector>
+
+#include "base/result.h"
+#include "repository/stream.h"
+#include "repository/types.h"
+
+namespace cacs::repository {
+
+/// Sizes of chunks in bytes. unit: grain in which zeros are found, and the size of fixed chunks; min, max and mask_bits
+/// (the average is about min + 2^mask_bits) hold for content-defined ones. docs/repository.md has the measurements.
+struct ChunkSizes {
+  std::size_t unit = 0;
+  std::size_t min = 0;
+  std::size_t max = 0;
+  unsigned mask_bits = 0;  ///< 0: fixed pieces of `unit`
+};
+ChunkSizes chunk_sizes(StreamKind kind);
+
+/// Where the first chunk of `data` ends, by a gear hash (FastCDC, Xia et al., USENIX ATC 2016, without its normalised
+/// second mask). At most data.size().
+std::size_t find_cut(std::span<const std::byte> data, const ChunkSizes& sizes);
+
+/// Cuts a stream into chunks and runs of zeros, in order. Where the cuts fall depends on the bytes alone, not on which
+/// of the zeros were holes, nor on how many bytes each read gives.
+class Chunker {
+ public:
+  struct Output {
+    std::function<Status(std::span<const std::byte> chunk)> chunk;
+    std::function<Status(std::uint64_t bytes)> zeros;
+  };
+  explicit Chunker(StreamKind kind);
+  /// Reads `source` to its end. May be called again for the next stream.
+  Status run(Source& source, const Output& output);
+
+ private:
+  Status fill(Source& source);
+  Status cut(const Output& output);
+  [[nodiscard]] std::size_t find_zero_unit(std::size_t from, std::size_t limit) const;
+  [[nodiscard]] std::size_t zero_run_length(std::size_t from, std::size_t limit) const;
+  void drop_front(std::size_t bytes);
+
+  ChunkSizes sizes_;
+  std::vector<std::byte> window_;
+  std::size_t filled_ = 0;
+  std::uint64_t position_ = 0;  ///< in the stream, of window_[0]
+  bool at_end_ = false;
+  bool at_hole_ = false;  ///< a hole of at least a unit comes next
+};
+
+}  // namespace cacs::repository

@@ -1,0 +1,165 @@
+#pragma once
+
+#include <cstdint>
+#include <filesystem>
+#include <functional>
+#include <map>
+#include <memory>
+#include <optional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "repository/storage.h"
+#include "repository/stream.h"
+#include "repository/types.h"
+
+namespace cacs::repository {
+
+struct Core;
+class BlobBuilder;
+
+/// One session of storing, made by Repository::begin. While it lives no collection runs. What it stored becomes part of
+/// a checkpoint by commit() or of a piece by finish_piece(); what it stored and neither took is discarded by the
+/// destructor. One thread at a time; any number of writers side by side. May outlive the Repository.
+class Writer {
+ public:
+  ~Writer();
+  Writer(const Writer&) = delete;
+  Writer& operator=(const Writer&) = delete;
+
+  /// Stores the source's bytes up to its end. Chunks already in the repository, and zeros, take no space.
+  Result<BlobRef> put(Source& source, StreamKind kind);
+  /// Stores `bytes` as kMetadata.
+  Result<BlobRef> put_bytes(std::string_view bytes);
+  /// Makes a blob of an earlier checkpoint part of this session without reading its bytes. kNotFound when it is not
+  /// wholly in the repository any more: then put its bytes.
+  Status reuse(const BlobRef& blob);
+
+  /// Is called now and then during put with the bytes taken in so far by this session, holes included.
+  void set_progress(std::function<void(std::uint64_t bytes_done)> progress);
+
+  /// Makes a checkpoint of the entries in `manifest`, whose blobs all come from this session. When this returns success
+  /// the checkpoint exists and survives power loss; on failure it does not exist, or (a failed sync) may. kConflict
+  /// when there is one of this id. Ends the session.
+  Status commit(Manifest manifest);
+  /// Stores the entries durably as a piece, for Repository::commit_checkpoint; returns its id. Ends the session.
+  Result<std::string> finish_piece(std::vector<Entry> entries, JsonObject meta);
+
+  /// Bytes of pack files that this session has written.
+  [[nodiscard]] std::uint64_t stored_bytes() const;
+
+ private:
+  friend class Repository;
+  struct State;
+  explicit Writer(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+/// Random access to a blob. One thread at a time; may outlive the Repository.
+class BlobReader {
+ public:
+  ~BlobReader();
+  BlobReader(const BlobReader&) = delete;
+  BlobReader& operator=(const BlobReader&) = delete;
+
+  /// As pread: fills `out` from `offset`, returns fewer bytes only at the end. Every chunk touched is verified.
+  Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> out);
+  [[nodiscard]] std::uint64_t size() const;
+
+ private:
+  friend class Repository;
+  struct State;
+  explicit BlobReader(std::unique_ptr<State> state);
+  std::unique_ptr<State> state_;
+};
+
+struct CollectOptions {
+  /// Packs with more than this share of unreachable bytes are written anew without them. 0: nothing unreachable stays.
+  double max_garbage = 0.2;
+  /// When there are more packs than this that are under a quarter of the usual size, they are merged.
+  std::size_t max_small_packs = 16;
+  LockWait wait = LockWait::kBlock;  ///< for writers to end; kFail: kUnavailable instead
+};
+
+struct CollectResult {
+  std::size_t packs_removed = 0;  ///< the ones rewritten included
+  std::size_t packs_written = 0;
+  std::uint64_t bytes_freed = 0;    ///< files removed less files written
+  std::uint64_t bytes_garbage = 0;  ///< unreachable bytes that stay, in packs not worth rewriting
+  std::vector<Error> problems;      ///< packs left as they are because bytes in them are damaged
+};
+
+struct CheckResult {
+  std::vector<Error> problems;  ///< empty: sound
+  std::uint64_t chunks_read = 0;
+};
+
+struct Stats {
+  std::size_t checkpoints = 0;
+  std::size_t pieces = 0;
+  std::size_t packs = 0;
+  std::uint64_t chunks = 0;
+  std::uint64_t raw_bytes = 0;     ///< of all chunks, before compression
+  std::uint64_t stored_bytes = 0;  ///< of all pack files
+  std::size_t index_bytes = 0;     ///< memory that the index takes
+};
+
+/// A versioned store of checkpoints: docs/repository.md. Any thread may make any call; several handles and several
+/// processes may have one repository open. Not encrypted yet: protect the directory (it is made with mode 0700).
+/// Damage is kCorrupt and names pack and chunk, or the file.
+class Repository {
+ public:
+  /// Makes a repository in a directory that is empty or not there; kConflict when there is one.
+  static Result<std::unique_ptr<Repository>> create(const std::filesystem::path& path);
+  /// Opens one, first removing what writers left that were killed. kNotFound when there is none.
+  static Result<std::unique_ptr<Repository>> open(const std::filesystem::path& path);
+  /// The same on any storage.
+  static Result<std::unique_ptr<Repository>> create(std::unique_ptr<Storage> storage);
+  static Result<std::unique_ptr<Repository>> open(std::unique_ptr<Storage> storage);
+
+  ~Repository();
+  Repository(const Repository&) = delete;
+  Repository& operator=(const Repository&) = delete;
+
+  /// Starts a session. Blocks while a collection runs. `label` names it: a piece keeps it.
+  Result<std::unique_ptr<Writer>> begin(std::string_view label);
+
+  /// Makes a checkpoint from pieces, then removes them. The entries of all pieces are the checkpoint's; a name in two
+  /// of them is kInvalidArgument. `head` has no entries. Repeating a call that had succeeded is success.
+  Status commit_checkpoint(Manifest head, const std::vector<std::string>& pieces);
+  Result<std::vector<std::string>> list_pieces();
+  Result<Piece> load_piece(std::string_view piece);
+  /// Success when there is none.
+  Status drop_piece(std::string_view piece);
+  Status drop_all_pieces();
+
+  /// All checkpoints, oldest id first. An unreadable manifest is listed with its problem.
+  Result<std::vector<Summary>> list();
+  /// One checkpoint with its entries. kNotFound when there is none.
+  Result<Manifest> load(std::string_view checkpoint);
+  /// Makes a checkpoint not exist, durably. Its space comes back with collect(). kNotFound when there is none.
+  Status remove(std::string_view checkpoint);
+
+  /// Passes the blob's bytes to `sink` in order, runs of zeros as holes, then finishes it. Every chunk is verified
+  /// before its bytes are passed.
+  Status read_blob(const BlobRef& blob, Sink& sink);
+  Result<std::unique_ptr<BlobReader>> open_reader(const BlobRef& blob);
+
+  /// Removes what no manifest and no piece reaches. Refuses with kCorrupt, changing nothing, when a manifest, piece or
+  /// list cannot be read, or a chunk that is needed is missing: remove the checkpoint that it names first.
+  Result<CollectResult> collect(const CollectOptions& options = {});
+  /// Whether every checkpoint and piece is whole; with `read_data`, every chunk of every pack is read and verified.
+  Result<CheckResult> check(bool read_data);
+  /// Reads all of one checkpoint; kCorrupt names entry, pack and chunk. `progress` gets bytes verified.
+  Status verify(std::string_view checkpoint, const std::function<void(std::uint64_t bytes_done)>& progress = {});
+  Result<Stats> stats();
+
+ private:
+  explicit Repository(std::shared_ptr<Core> core);
+  std::shared_ptr<Core> core_;  ///< shared with writers and readers, which may outlive this handle
+};
+
+}  // namespace cacs::repository
