@@ -151,6 +151,11 @@ JsonObject Run::spec() const {
   for (const std::string& word : asr.command) command.emplace_back(word);
   JsonObject env;
   for (const auto& [name, value] : asr.env) env[name] = value;
+  JsonArray files;
+  for (const AsrFile& file : asr.files) {
+    files.push_back(
+        JsonObject{{"path", file.path}, {"content", file.content}, {"mode", static_cast<std::int64_t>(file.mode)}});
+  }
   const std::string pod = fmt::format("pod-{}", action_.pod);
   return {
       {"application", context_.application},
@@ -162,9 +167,11 @@ JsonObject Run::spec() const {
       {"env", std::move(env)},
       {"workdir", asr.workdir},
       {"user", asr.user},
-      {"files", json.at("files")},
-      {"resources",
-       JsonObject{{"cpus", asr.cpus}, {"memory_bytes", asr.memory_bytes}, {"disk_bytes", asr.disk_bytes}, {"pids", 0}}},
+      {"files", std::move(files)},
+      {"resources", JsonObject{{"cpus", asr.cpus},
+                               {"memory_bytes", static_cast<std::int64_t>(asr.memory_bytes)},
+                               {"disk_bytes", static_cast<std::int64_t>(asr.disk_bytes)},
+                               {"pids", 0}}},
       {"mounts", json.at("mounts")},
       {"network", JsonObject{{"egress", asr.egress}, {"ports", JsonArray{}}, {"hosts", JsonArray{}}}},
       {"base", asr.base},

@@ -187,7 +187,7 @@ void read_secrets(const FieldReader& top, Asr& asr, ParseFailure& failure) {
 }
 
 void read_mounts(const FieldReader& top, Asr& asr, ParseFailure& failure) {
-  const JsonArray* items = top.array("mounts", 256);
+  const JsonArray* items = top.array("mounts", 64);
   if (items == nullptr) return;
   for (std::size_t i = 0; i < items->size(); ++i) {
     const std::string place = fmt::format("mounts[{}]", i);
