@@ -1,0 +1,46 @@
+#pragma once
+
+#include <atomic>
+#include <functional>
+#include <map>
+#include <memory>
+#include <string>
+#include <vector>
+
+#include "application/asr.h"
+#include "application/lifecycle.h"
+#include "base/json.h"
+#include "cloud/cloud.h"
+
+namespace cacs::application {
+
+using Clouds = std::map<std::string, cloud::Cloud*, std::less<>>;
+
+/// What an action needs to know of its application: a copy, so that it may run on any thread.
+struct ActionContext {
+  std::string application;
+  std::string tenant;
+  std::shared_ptr<const Asr> asr;
+  State state;
+  /// Set when the action is no longer wanted: long waits end early.
+  std::shared_ptr<std::atomic<bool>> cancelled;
+  /// Told while a checkpoint is stored.
+  std::function<void(std::uint64_t done, std::uint64_t total)> progress;
+};
+
+/// The result of an action: the event for the machine, and what the agent said of the checkpoint, for its row.
+struct ActionResult {
+  Event event;
+  JsonObject details;
+};
+
+std::string pod_uid(std::string_view application, int pod);
+
+/// The fact that an agent's Pod (docs/agent-api.md) states; unset while it is being made.
+std::optional<Event> pod_fact(int pod, const JsonObject& view);
+PodExit exit_from_agent(const JsonObject& exit);
+
+/// Runs one action against cloud and agents. Blocks; any thread. A failure that may pass is kActionFailed.
+ActionResult run_action(const Clouds& clouds, const ActionContext& context, const Action& action);
+
+}  // namespace cacs::application

@@ -1,0 +1,212 @@
+#include "application/record.h"
+
+#include <fmt/format.h>
+
+#include "application/lifecycle_json.h"
+
+namespace cacs::application {
+namespace {
+
+Json time_json(const std::optional<WallTime>& time) { return time ? Json(to_ms(*time)) : Json(nullptr); }
+
+std::optional<WallTime> time_from(const JsonObject& object, std::string_view name) {
+  const std::int64_t ms = json_int_or(object, name, -1);
+  return ms < 0 ? std::nullopt : std::optional(from_ms(ms));
+}
+
+std::string_view pod_state(const Pod& pod) {
+  switch (pod.status) {
+    case PodStatus::kNone:
+      return "NONE";
+    case PodStatus::kStarting:
+      return "CREATING";
+    case PodStatus::kRunning:
+      return "RUNNING";
+    case PodStatus::kDead:
+      return pod.exit ? "EXITED" : "FAILED";
+    case PodStatus::kDestroying:
+      break;
+  }
+  return "DESTROYING";
+}
+
+ExitView exit_view(const PodExit& exit) { return {std::string(exit_kind_name(exit.kind)), exit.code, exit.signal}; }
+
+std::uint64_t bytes_of(const JsonObject& object, std::string_view name) {
+  return static_cast<std::uint64_t>(std::max<std::int64_t>(0, json_int_or(object, name, 0)));
+}
+
+}  // namespace
+
+std::int64_t to_ms(WallTime time) { return time.time_since_epoch().count(); }
+WallTime from_ms(std::int64_t ms) { return WallTime(std::chrono::milliseconds(ms)); }
+
+Policy policy_of(const Asr& asr) {
+  Policy policy;
+  policy.pods = asr.pods;
+  policy.keep = asr.checkpoint_keep;
+  policy.max_attempts = asr.recovery_max_attempts;
+  policy.restart_on_signal = asr.restart_on_signal;
+  policy.restart_on_oom = asr.restart_on_oom;
+  policy.restart_on_codes = asr.restart_on_codes;
+  policy.interval_ms = asr.checkpoint_interval ? asr.checkpoint_interval->count() : 0;
+  return policy;
+}
+
+JsonObject record_to_json(const Record& record) {
+  JsonArray operations;
+  for (const OpenOperation& each : record.operations) {
+    operations.push_back(JsonObject{{"id", each.id},
+                                    {"kind", each.kind},
+                                    {"checkpoint", each.checkpoint},
+                                    {"incarnation", each.incarnation},
+                                    {"created_at", to_ms(each.created_at)}});
+  }
+  return {{"asr", asr_to_stored_json(*record.asr, true)},
+          {"state", state_to_json(record.state)},
+          {"created_at", to_ms(record.created_at)},
+          {"updated_at", to_ms(record.updated_at)},
+          {"started_at", time_json(record.started_at)},
+          {"ended_at", time_json(record.ended_at)},
+          {"limit_started_at", time_json(record.limit_started_at)},
+          {"operations", std::move(operations)}};
+}
+
+Result<Record> record_from_row(const database::ApplicationRow& row) {
+  const JsonObject* asr = json_find_object(row.state, "asr");
+  const JsonObject* state = json_find_object(row.state, "state");
+  if (asr == nullptr || state == nullptr) {
+    return make_error(ErrorCode::kCorrupt, fmt::format("the stored application {} is damaged", row.id));
+  }
+  Record record;
+  record.id = row.id;
+  record.tenant = row.tenant;
+  record.version = row.version;
+  CACS_ASSIGN(Asr parsed, asr_from_stored_json(*asr).context("application " + row.id));
+  record.asr = std::make_shared<const Asr>(std::move(parsed));
+  CACS_ASSIGN(record.state, state_from_json(*state).context("application " + row.id));
+  record.created_at = from_ms(json_int_or(row.state, "created_at", 0));
+  record.updated_at = from_ms(json_int_or(row.state, "updated_at", 0));
+  record.started_at = time_from(row.state, "started_at");
+  record.ended_at = time_from(row.state, "ended_at");
+  record.limit_started_at = time_from(row.state, "limit_started_at");
+  if (const JsonArray* operations = json_find_array(row.state, "operations")) {
+    for (const Json& item : *operations) {
+      if (!item.is_object()) continue;
+      const JsonObject& each = item.get_object();
+      record.operations.push_back(
+          {json_string_or(each, "id", ""), json_string_or(each, "kind", ""), json_string_or(each, "checkpoint", ""),
+           static_cast<int>(json_int_or(each, "incarnation", 0)), from_ms(json_int_or(each, "created_at", 0))});
+    }
+  }
+  return record;
+}
+
+JsonObject details_to_json(const CheckpointDetails& details) {
+  return {{"created_at", to_ms(details.created_at)},
+          {"available_at", time_json(details.available_at)},
+          {"said", details.said}};
+}
+
+CheckpointDetails details_from_json(const JsonObject& object) {
+  CheckpointDetails details;
+  details.created_at = from_ms(json_int_or(object, "created_at", 0));
+  details.available_at = time_from(object, "available_at");
+  if (const JsonObject* said = json_find_object(object, "said")) details.said = *said;
+  return details;
+}
+
+CheckpointView checkpoint_view(const Record& record, const Checkpoint& checkpoint) {
+  CheckpointView view;
+  view.id = checkpoint.id;
+  view.application = record.id;
+  // A checkpoint that is being deleted is not there any more for anyone.
+  view.state = checkpoint_phase_name(checkpoint.phase);
+  view.reason = checkpoint_reason_name(checkpoint.reason);
+  view.incarnation = checkpoint.incarnation;
+  if (!checkpoint.problem.empty()) {
+    view.problem = make_error(checkpoint.damaged ? ErrorCode::kCorrupt : ErrorCode::kAborted, checkpoint.problem);
+  }
+  for (int pod = 0; pod < record.state.policy.pods; ++pod) view.pods.push_back(fmt::format("pod-{}", pod));
+  const auto details = record.details.find(checkpoint.id);
+  if (details == record.details.end()) return view;
+  const JsonObject& said = details->second.said;
+  view.created_at = details->second.created_at;
+  view.available_at = details->second.available_at;
+  view.size_bytes = bytes_of(said, "size_bytes");
+  view.stored_bytes = bytes_of(said, "stored_bytes");
+  if (checkpoint.phase == CheckpointPhase::kAvailable) view.levels = {"local"};
+  if (const JsonObject* compatibility = json_find_object(said, "compatibility")) view.compatibility = *compatibility;
+  if (const JsonObject* timings = json_find_object(said, "timings")) view.timings = *timings;
+  return view;
+}
+
+ApplicationView application_view(const Record& record) {
+  const State& state = record.state;
+  ApplicationView view;
+  view.id = record.id;
+  view.name = record.asr->name;
+  view.state = phase_name(state.phase);
+  view.reason = state.reason;
+  view.cloud = record.asr->cloud;
+  view.engine = record.asr->engine;
+  view.incarnation = state.incarnation;
+  view.attempts = state.attempts;
+  view.created_at = record.created_at;
+  view.started_at = record.started_at;
+  view.updated_at = record.updated_at;
+  view.ended_at = record.ended_at;
+  for (std::size_t i = 0; i < state.pods.size(); ++i) {
+    const Pod& pod = state.pods[i];
+    const std::string node = state.node_names.empty() ? "" : state.node_names[i % state.node_names.size()];
+    view.pods.push_back({fmt::format("pod-{}", i), node, std::string(pod_state(pod)),
+                         pod.exit ? std::optional(exit_view(*pod.exit)) : std::nullopt});
+  }
+  view.nodes = state.node_names;
+  if (state.exit) view.exit = exit_view(*state.exit);
+  view.restored_from = state.incarnation > 0 ? state.source : "";
+  for (const Checkpoint& checkpoint : state.checkpoints) {
+    if (checkpoint.phase != CheckpointPhase::kAvailable) continue;
+    ++view.checkpoint_count;
+    view.last_checkpoint = checkpoint_view(record, checkpoint);
+  }
+  if (state.phase == Phase::kRunning && !state.cut) view.next_checkpoint_at = record.next_checkpoint_at;
+  if (!record.operations.empty()) view.operation = record.operations.back().id;
+  view.asr = asr_to_json(*record.asr);
+  view.events.assign(record.recent.begin(), record.recent.end());
+  return view;
+}
+
+JsonObject operation_to_json(const OperationView& operation) {
+  return {{"kind", operation.kind},
+          {"checkpoint", operation.checkpoint},
+          {"state", operation.state},
+          {"phase", operation.phase},
+          {"created_at", to_ms(operation.created_at)},
+          {"result", operation.result},
+          {"problem", operation.problem ? Json(error_to_json(*operation.problem)) : Json(nullptr)}};
+}
+
+OperationView operation_from_row(const database::OperationRow& row) {
+  OperationView view;
+  view.id = row.id;
+  view.application = row.application;
+  view.updated_at = row.updated_at;
+  view.kind = json_string_or(row.body, "kind", "");
+  view.checkpoint = json_string_or(row.body, "checkpoint", "");
+  view.state = json_string_or(row.body, "state", "");
+  view.phase = json_string_or(row.body, "phase", "");
+  view.created_at = from_ms(json_int_or(row.body, "created_at", 0));
+  if (const JsonObject* result = json_find_object(row.body, "result")) view.result = *result;
+  if (const JsonObject* problem = json_find_object(row.body, "problem")) view.problem = error_from_json(*problem);
+  return view;
+}
+
+EventView event_from_row(const database::EventRow& row) {
+  EventView view{.id = row.id, .time = row.time, .application = row.application, .kind = row.kind};
+  view.message = json_string_or(row.body, "message", "");
+  if (const JsonObject* data = json_find_object(row.body, "data")) view.data = *data;
+  return view;
+}
+
+}  // namespace cacs::application

@@ -1,0 +1,80 @@
+#pragma once
+
+#include <atomic>
+#include <deque>
+#include <map>
+#include <memory>
+#include <optional>
+#include <string>
+#include <vector>
+
+#include "application/action_lanes.h"
+#include "application/asr.h"
+#include "application/lifecycle.h"
+#include "application/views.h"
+#include "base/time.h"
+#include "database/database.h"
+
+namespace cacs::application {
+
+/// An operation that has not ended, and what its end is seen by.
+struct OpenOperation {
+  std::string id;
+  std::string kind;
+  std::string checkpoint;
+  int incarnation = 0;  ///< the application's when it was asked for
+  WallTime created_at;
+};
+
+/// What is known of a checkpoint beside the machine's own part: kept in its row.
+struct CheckpointDetails {
+  WallTime created_at;
+  std::optional<WallTime> available_at;
+  JsonObject said;  ///< by the agent: sizes, levels, compatibility, timings
+};
+
+/// One application as the manager's own thread holds it.
+struct Record {
+  std::string id;
+  std::string tenant;
+  std::shared_ptr<const Asr> asr;
+  State state;
+  database::RowVersion version;
+  WallTime created_at;
+  WallTime updated_at;
+  std::optional<WallTime> started_at;
+  std::optional<WallTime> ended_at;
+  std::optional<WallTime> limit_started_at;  ///< the time limit counts from here
+  std::optional<WallTime> next_checkpoint_at;
+  std::map<std::string, CheckpointDetails> details;
+  std::vector<OpenOperation> operations;
+  std::deque<EventView> recent;  ///< newest last, at most kRecentEvents
+
+  // Not stored.
+  ActionLanes lanes;
+  std::vector<std::pair<Action, std::shared_ptr<std::atomic<bool>>>> running;
+  bool limit_armed = false;
+};
+
+inline constexpr std::size_t kRecentEvents = 20;
+
+Policy policy_of(const Asr& asr);
+
+JsonObject record_to_json(const Record& record);
+/// Without its checkpoints' details and events, which have rows of their own.
+Result<Record> record_from_row(const database::ApplicationRow& row);
+
+JsonObject details_to_json(const CheckpointDetails& details);
+CheckpointDetails details_from_json(const JsonObject& object);
+
+CheckpointView checkpoint_view(const Record& record, const Checkpoint& checkpoint);
+ApplicationView application_view(const Record& record);
+
+JsonObject operation_to_json(const OperationView& operation);
+OperationView operation_from_row(const database::OperationRow& row);
+EventView event_from_row(const database::EventRow& row);
+
+std::int64_t to_ms(WallTime time);
+WallTime from_ms(std::int64_t ms);
+
+}  // namespace cacs::application

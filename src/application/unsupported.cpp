@@ -1,0 +1,42 @@
+#include "application/unsupported.h"
+
+#include <fmt/format.h>
+
+namespace cacs::application {
+namespace {
+
+struct Refusal {
+  bool asked;
+  std::string_view field;
+  std::string_view what;
+  std::string_view instead;
+};
+
+}  // namespace
+
+Status refuse_unsupported(const Asr& asr) {
+  const Refusal list[] = {
+      {asr.pods > 1, "pods", "more than one pod", "leave it out or give 1"},
+      {asr.node_count > 1, "nodes.count", "more than one node", "leave it out or give 1"},
+      {asr.engine != "criu", "engine", "an engine other than criu", R"(leave it out or give "criu")"},
+      {asr.base != "host", "base", "a base other than the host's root", R"(leave it out or give "host")"},
+      {!asr.provision.empty(), "provision", "provisioning", "install what the program needs on the node beforehand"},
+      {asr.checkpoint_levels != std::vector<std::string>{"local"}, "checkpoint.levels", "a level other than local",
+       R"(leave it out or give ["local"])"},
+      {asr.checkpoint_interval_auto, "checkpoint.interval", R"(the interval "auto")", R"(give a time, like "10m")"},
+      {!asr.ports.empty(), "network.ports", "published ports", "leave them out"},
+      {!asr.secrets.empty(), "secrets", "secrets", "put the value in a file that only the application's user can read"},
+      {!asr.secret_env.empty(), "env", "a variable marked secret (there is no sealed store to keep it in yet)",
+       "put the value in a file that only the application's user can read"},
+  };
+  for (const Refusal& refusal : list) {
+    if (!refusal.asked) continue;
+    return make_error(ErrorCode::kUnsupported,
+                      fmt::format("field '{}' asks for {}, which this version cannot do", refusal.field, refusal.what),
+                      std::string(refusal.instead))
+        .with_type("unsupported");
+  }
+  return ok_status();
+}
+
+}  // namespace cacs::application
