@@ -81,10 +81,8 @@ CommandLine::CommandLine()
     sub->footer(footer_of(command));
     command.setup(*sub);
   }
-  CLI::App* help = app_->get_subcommand("help");
-  std::vector<std::string> names;
-  for (const auto& command : commands_) names.push_back(command.name);
-  help->get_option("TOPIC")->check(CLI::IsMember(names));
+  // One command at most: in `cacs show ls` the second word is an application's name.
+  app_->require_subcommand(0, 1);
 }
 
 CommandLine::~CommandLine() = default;

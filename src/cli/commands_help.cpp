@@ -1,5 +1,6 @@
 #include <CLI/CLI.hpp>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/tree.h"
 
@@ -19,8 +20,18 @@ Result<int> run_help(Context& context, const HelpOptions& options) {
     return 0;
   }
   const CLI::App& app = context.app();
-  // The parser has checked the topic's name.
-  context.terminal().out(options.topic.empty() ? app.help() : app.get_subcommand(options.topic)->help(app.get_name()));
+  if (options.topic.empty()) {
+    // Not app.help(), which would explain the command that was chosen: this one.
+    context.terminal().out(app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal));
+    return 0;
+  }
+  const auto commands =
+      app.get_subcommands([&](const CLI::App* command) { return command->get_name() == options.topic; });
+  if (commands.empty()) {
+    return make_error(ErrorCode::kInvalidArgument, "there is no command '" + printable(options.topic) + "'",
+                      "`cacs help` lists them");
+  }
+  context.terminal().out(commands.front()->help(app.get_name()));
   return 0;
 }
 

@@ -73,11 +73,12 @@ TEST_F(CommandsTest, ShowMakesControlBytesVisible) {
 
 TEST_F(CommandsTest, ExplainNamesTheObstacles) {
   server_.answer("GET " + kAppPath + "/explain", 200,
-                 R"({"savable":false,"obstacles":[{"kind":"device","process":"x (12)","what":"/dev/kvm is open","hint":"close it"}],"warnings":[]
-})");
+                 R"json({"savable":false,"obstacles":[{"kind":"device","process":"x (12)",)json"
+                 R"json("what":"/dev/kvm is open","hint":"close it"}],"warnings":[]})json");
   const Captured ran = server_.run({"explain", kApp});
-EXPECT_EQ(ran.out, "It cannot be saved:\n  obstacle: device: /dev/kvm is open (process x (12))\n    hint: close it\n");
-EXPECT_EQ(ran.status.value, 1);
+  EXPECT_EQ(ran.out,
+            "It cannot be saved:\n  obstacle: device: /dev/kvm is open (process x (12))\n    hint: close it\n");
+  EXPECT_EQ(ran.status.value, 1);
 }
 
 TEST_F(CommandsTest, CheckpointsAreListed) {
@@ -187,6 +188,10 @@ TEST_F(CommandsTest, RunEndsWithTheApplicationsExitCode) {
             R"({"name":"n","command":["prog","--flag"],"workdir":"/","checkpoint":{"interval":"5m"}})");
   EXPECT_EQ(server_.run({"-q", "run", "--", "prog"}).err, "err\n");
   EXPECT_EQ(server_.run({"run"}).status.value, 2);
+  // A program or an application may have the name of a command.
+  EXPECT_EQ(server_.run({"run", "ls", "show"}).status.value, 143);
+  EXPECT_NE(server_.last("POST").body.find(R"("command":["ls","show"])"), std::string::npos);
+  EXPECT_NE(server_.run({"show", "ls"}).err.find("there is no application 'ls'"), std::string::npos);
 }
 
 TEST_F(CommandsTest, SigtermSavesAndEndsWith75) {
@@ -250,6 +255,9 @@ TEST_F(CommandsTest, VersionNeedsNoServer) {
 TEST_F(CommandsTest, HelpIsPrintedAndNamesTheCommand) {
   EXPECT_NE(server_.run({"ls", "--help"}).out.find("Usage: cacs ls [OPTIONS]"), std::string::npos);
   EXPECT_EQ(server_.run({"help", "ls"}).out, server_.run({"ls", "--help"}).out);
+  EXPECT_NE(server_.run({"help"}).out.find("Exit codes:"), std::string::npos);
+  EXPECT_EQ(server_.run({"help"}).out, server_.run({"--help"}).out);
+  EXPECT_EQ(server_.run({"help", "lss"}).status.value, 2);
   EXPECT_TRUE(server_.run({"completion", "bash"}).out.find("complete -F _cacs cacs") != std::string::npos);
   EXPECT_EQ(server_.run({"completion", "tcsh"}).status.value, 2);
 }

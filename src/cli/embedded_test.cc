@@ -53,10 +53,14 @@ TEST_F(EmbeddedTest, AServerThatFailsIsToldWithItsLastWords) {
 }
 
 TEST_F(EmbeddedTest, AServerThatNeverGetsReadyIsKilled) {
-  // `sleep` knows no such options and ends; `yes` never says that it is ready.
-  const auto started = SpawnedServer("/usr/bin/yes", std::chrono::milliseconds(300)).ensure_running(state());
+  const auto program = dir_.path() / "never-ready";
+  ASSERT_TRUE(
+      write_file_durably(program, "#!/bin/sh\necho $$ > '" + dir_.path().string() + "/pid'\nexec sleep 60\n", 0755)
+          .ok());
+  const auto started = SpawnedServer(program, std::chrono::milliseconds(1000)).ensure_running(state());
   ASSERT_FALSE(started.ok());
-  EXPECT_NE(started.error().message.find("not ready after 300ms"), std::string::npos) << started.error().message;
+  EXPECT_NE(started.error().message.find("not ready after 1s"), std::string::npos) << started.error().message;
+  EXPECT_EQ(::kill(std::stoi(read_text_file(dir_.path() / "pid").value()), 0), -1);
 }
 
 TEST_F(EmbeddedTest, AMissingProgramAndALongPathAreErrors) {

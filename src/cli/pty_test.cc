@@ -22,7 +22,7 @@ std::string operation(const std::string& state, int mebibytes) {
 /// A program on a terminal of its own. Its destructor kills and reaps it.
 class OnTerminal {
  public:
-  OnTerminal(const Command& command, unsigned short columns) {
+  OnTerminal(const Command& command, unsigned columns) {
     std::vector<std::string> argv_text = command.argv;
     std::vector<std::string> env_text = *command.env;
     std::vector<char*> argv;
@@ -33,7 +33,7 @@ class OnTerminal {
     env.push_back(nullptr);
     winsize size{};
     size.ws_row = 24;
-    size.ws_col = columns;
+    size.ws_col = static_cast<unsigned short>(columns);
     int master = -1;
     pid_ = ::forkpty(&master, nullptr, nullptr, &size);
     if (pid_ == 0) {
@@ -103,7 +103,7 @@ class PtyTest : public ::testing::Test {
 };
 
 TEST_F(PtyTest, ProgressIsDrawnAfterASecondAndFitsTheTerminal) {
-  for (const unsigned short columns : {20, 60, 120}) {
+  for (const unsigned columns : {20U, 60U, 120U}) {
     server_.answer("GET " + kOperationPath, 200, operation("RUNNING", 50));
     OnTerminal terminal(server_.command({"checkpoint", "melt", "--wait"}), columns);
     ASSERT_TRUE(terminal.read_until("storing  ", 2)) << terminal.text();
@@ -111,11 +111,12 @@ TEST_F(PtyTest, ProgressIsDrawnAfterASecondAndFitsTheTerminal) {
     EXPECT_EQ(terminal.exit_code(), 0);
     EXPECT_NE(terminal.text().find("50%"), std::string::npos);
     EXPECT_EQ(terminal.text().find("50 MiB of 100 MiB") != std::string::npos, columns >= 60) << terminal.text();
-    EXPECT_EQ(terminal.text().find("[###") != std::string::npos, columns == 120) << terminal.text();
+    EXPECT_EQ(terminal.text().find("[###") != std::string::npos, columns >= 60) << terminal.text();
     // Every drawing starts at the left, clears the line, and leaves the last column free.
     std::size_t at = 0;
     while ((at = terminal.text().find("\x1b[K", at)) != std::string::npos) {
       at += 3;
+      if (terminal.text().compare(at, 9, "committed") == 0) break;
       EXPECT_LT(terminal.text().find_first_of("\r\n", at) - at, columns);
     }
     EXPECT_NE(terminal.text().find("\r\x1b[Kcommitted checkpoint"), std::string::npos) << terminal.text();
@@ -123,9 +124,9 @@ TEST_F(PtyTest, ProgressIsDrawnAfterASecondAndFitsTheTerminal) {
 }
 
 TEST_F(PtyTest, QuietDrawsNothing) {
-  server_.answers("GET " + kOperationPath, std::vector<std::string>(8, operation("RUNNING", 50)));
+  server_.answer("GET " + kOperationPath, 200, operation("RUNNING", 50));
   OnTerminal terminal(server_.command({"-q", "checkpoint", "melt", "--wait"}), 80);
-  for (int i = 0; i < 8; ++i) ASSERT_TRUE(server_.wait_for("GET " + kOperationPath));
+  ASSERT_TRUE(server_.wait_for("GET " + kOperationPath, 10));  // for well over a second
   server_.answer("GET " + kOperationPath, 200, operation("SUCCEEDED", 100));
   EXPECT_EQ(terminal.exit_code(), 0);
   EXPECT_EQ(terminal.text().find('\x1b'), std::string::npos) << terminal.text();

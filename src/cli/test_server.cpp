@@ -105,12 +105,12 @@ net::Request TestServer::last(const std::string& what) {
   return {};
 }
 
-bool TestServer::wait_for(const std::string& what) {
+bool TestServer::wait_for(const std::string& what, std::ptrdiff_t count) {
   std::unique_lock lock(mutex_);
   return changed_.wait_for(lock, std::chrono::seconds(20), [&] {
-    return std::any_of(requests_.begin(), requests_.end(), [&](const net::Request& request) {
-      return (request.method + " " + request.target).starts_with(what);
-    });
+    return std::count_if(requests_.begin(), requests_.end(), [&](const net::Request& request) {
+             return (request.method + " " + request.target).starts_with(what);
+           }) >= count;
   });
 }
 
@@ -120,7 +120,8 @@ Command TestServer::command(std::vector<std::string> arguments, std::vector<std:
   command.argv.insert(command.argv.end(), arguments.begin(), arguments.end());
   command.env = std::vector<std::string>{"HOME=" + dir_.path().string(), "PATH=/usr/bin:/bin", "TERM=xterm",
                                          "CACS_SERVER=" + address()};
-  command.env->insert(command.env->end(), more_env.begin(), more_env.end());
+  // In front: the first of two variables of one name counts.
+  command.env->insert(command.env->begin(), more_env.begin(), more_env.end());
   return command;
 }
 

@@ -64,8 +64,8 @@ class TestServer {
   std::vector<std::string> requests();
   /// The whole of the last request that began with `what`.
   net::Request last(const std::string& what);
-  /// Waits until a request that begins with `what` has come.
-  bool wait_for(const std::string& what);
+  /// Waits until `count` requests that begin with `what` have come.
+  bool wait_for(const std::string& what, std::ptrdiff_t count = 1);
 
   /// Runs the program under test against this server.
   Captured run(std::vector<std::string> arguments, std::vector<std::string> more_env = {});
