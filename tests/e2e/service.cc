@@ -232,7 +232,9 @@ void ServiceTest::check_nothing_left() {
     EXPECT_EQ(command.find(state), std::string::npos) << "process " << pid << " is left: " << printable(command, 300);
   }
   const auto pods = dir_ / "state/nodes/local-0/pods";
-  if (std::filesystem::exists(pods)) EXPECT_TRUE(std::filesystem::is_empty(pods)) << "a pod's folder is left";
+  if (std::filesystem::exists(pods)) {
+    EXPECT_TRUE(std::filesystem::is_empty(pods)) << "a pod's folder is left";
+  }
 }
 
 void ServiceTest::TearDown() {

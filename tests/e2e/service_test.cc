@@ -96,7 +96,7 @@ TEST_F(ServiceTestCase, PeriodicCheckpointsAreTakenAndOldOnesGo) {
   }));
   ASSERT_TRUE(wait_until([&] {
     std::size_t available = 0;
-    for (const auto& one : checkpoints(id)) available += json_string_or(one, "state", "") == "AVAILABLE" ? 1 : 0;
+    for (const auto& one : checkpoints(id)) available += json_string_or(one, "state", "") == "AVAILABLE" ? 1U : 0U;
     return available <= 3;
   }));
 }

@@ -1,0 +1,170 @@
+// Listening to agents: one thread a node. What an agent says becomes an event of a machine; an agent that is new, or
+// came back, is first asked what is there.
+
+#include <fmt/format.h>
+
+#include <set>
+
+#include "application/manager_core.h"
+#include "base/log.h"
+#include "base/text.h"
+
+namespace cacs::application {
+
+namespace {
+
+struct PodName {
+  std::string application;
+  int pod = -1;
+};
+
+/// "APPLICATION.pod-N"
+std::optional<PodName> parse_uid(const std::string& uid) {
+  const std::size_t dot = uid.rfind(".pod-");
+  if (dot == std::string::npos) return std::nullopt;
+  return PodName{uid.substr(0, dot), static_cast<int>(std::strtol(uid.c_str() + dot + 5, nullptr, 10))};
+}
+
+struct Believed {
+  std::string application;
+  int pod = 0;
+  int incarnation = 0;
+};
+
+}  // namespace
+
+bool Manager::Core::wait_stop(std::chrono::milliseconds limit) {
+  std::unique_lock lock(stop_mutex_);
+  return stop_changed_.wait_for(lock, limit, [&] { return stopping_; });
+}
+
+void Manager::Core::start_pumps() {
+  for (const auto& [name, cloud] : clouds_) {
+    const auto nodes = cloud->list_nodes();
+    if (!nodes) {
+      spdlog::error("cloud {}: {}", name, nodes.error().to_string());
+      continue;
+    }
+    for (const auto& node : *nodes)
+      pumps_.emplace_back([this, cloud_name = name, id = node.id] { pump(cloud_name, id); });
+  }
+}
+
+void Manager::Core::pump(const std::string& cloud_name, const std::string& node) {
+  cloud::Cloud& cloud = *clouds_.at(cloud_name);
+  std::string instance;
+  std::uint64_t after = 0;
+  std::string complaint;
+  while (!wait_stop(std::chrono::milliseconds(0))) {
+    auto agent = cloud.agent(node);
+    auto said = agent ? (*agent)->events(after, instance, options_.poll_wait) : Result<JsonObject>(agent.error());
+    if (!said) {
+      // The same complaint is made once, not twice a second.
+      if (said.error().message != complaint) spdlog::warn("node {}: {}", node, said.error().to_string());
+      complaint = said.error().message;
+      if (wait_stop(options_.reconnect_wait)) return;
+      continue;
+    }
+    complaint.clear();
+    const std::string now = json_string_or(*said, "instance", "");
+    if (now != instance) {
+      if (!reconcile(*agent)) {
+        if (wait_stop(options_.reconnect_wait)) return;
+        continue;
+      }
+      instance = now;
+      after = 0;
+    }
+    const JsonArray* events = json_find_array(*said, "events");
+    if (events == nullptr) continue;
+    for (const auto& item : *events) {
+      const JsonObject* event = item.if_object();
+      if (event == nullptr) continue;
+      after = std::max(after, static_cast<std::uint64_t>(json_int_or(*event, "seq", 0)));
+      on_agent_event(*event);
+    }
+  }
+}
+
+bool Manager::Core::reconcile(const std::shared_ptr<cloud::NodeAgent>& agent) {
+  // Noted before the agent is asked: a pod that starts meanwhile must not look as if it had died.
+  const std::function<Result<std::vector<Believed>>()> note = [this]() -> Result<std::vector<Believed>> {
+    std::vector<Believed> list;
+    for (const auto& [id, record] : records_) {
+      for (std::size_t i = 0; i < record->state.pods.size(); ++i) {
+        const Pod& pod = record->state.pods[i];
+        if (pod.status == PodStatus::kRunning) list.push_back({id, static_cast<int>(i), pod.incarnation});
+      }
+    }
+    return list;
+  };
+  const auto believed = ask<std::vector<Believed>>(note);
+  if (!believed) return false;
+  auto listed = agent->list_pods();
+  if (!listed) return false;
+  const JsonArray* pods = json_find_array(*listed, "pods");
+  if (pods == nullptr) return false;
+  std::set<std::string> there;
+  for (const auto& item : *pods) {
+    const JsonObject* view = item.if_object();
+    if (view == nullptr) continue;
+    const std::string uid = json_string_or(*view, "uid", "");
+    const auto name = parse_uid(uid);
+    const int incarnation = static_cast<int>(json_int_or(*view, "incarnation", 0));
+    if (!name) continue;
+    there.insert(uid);
+    const auto fact = pod_fact(name->pod, *view);
+    mailbox_.post([this, agent, uid, application = name->application, pod = name->pod, incarnation, fact] {
+      Record* record = find(application);
+      const bool ours = record != nullptr && pod >= 0 && static_cast<std::size_t>(pod) < record->state.pods.size() &&
+                        record->state.pods[static_cast<std::size_t>(pod)].incarnation == incarnation &&
+                        record->state.pods[static_cast<std::size_t>(pod)].status != PodStatus::kNone;
+      if (ours) {
+        if (fact) handle(application, *fact);
+        return;
+      }
+      spdlog::warn("pod {} in incarnation {} belongs to nobody: it is removed", uid, incarnation);
+      workers_.post([agent, uid, incarnation] {
+        if (const auto gone = agent->delete_pod(uid, incarnation); !gone) spdlog::warn("{}", gone.error().to_string());
+      });
+    });
+  }
+  for (const auto& pod : *believed) {
+    if (there.count(pod_uid(pod.application, pod.pod)) != 0) continue;
+    mailbox_.post([this, pod] {
+      handle(pod.application, Event{.kind = EventKind::kPodMissing, .pod = pod.pod, .incarnation = pod.incarnation});
+    });
+  }
+  return true;
+}
+
+void Manager::Core::on_agent_event(const JsonObject& said) {
+  const std::string kind = json_string_or(said, "kind", "");
+  const auto name = parse_uid(json_string_or(said, "uid", ""));
+  if (!name) return;
+  Event event;
+  event.pod = name->pod;
+  event.incarnation = static_cast<int>(json_int_or(said, "incarnation", 0));
+  if (kind == "pod.running") {
+    event.kind = EventKind::kPodRunning;
+  } else if (kind == "pod.exited") {
+    event.kind = EventKind::kPodExited;
+    if (const JsonObject* exit = json_find_object(said, "exit")) event.exit = exit_from_agent(*exit);
+  } else if (kind == "pod.failed") {
+    event.kind = EventKind::kPodFailed;
+    const JsonObject* error = json_find_object(said, "error");
+    event.error = error != nullptr ? error_from_json(*error) : make_error(ErrorCode::kInternal, "it could not be made");
+  } else if (kind == "pod.tainted") {
+    event.kind = EventKind::kPodTainted;
+  } else if (kind == "pod.checkpoint_requested") {
+    event.kind = EventKind::kCheckpointRequested;
+    event.reason = CheckpointReason::kApplication;
+    event.requester = Requester{name->pod, event.incarnation, json_string_or(said, "request", ""),
+                                json_string_or(said, "level", "-"), json_bool_or(said, "wait", false)};
+  } else {
+    return;
+  }
+  mailbox_.post([this, application = name->application, event] { handle(application, event); });
+}
+
+}  // namespace cacs::application
