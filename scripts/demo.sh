@@ -14,7 +14,7 @@ cleanup() {
   status=$?
   trap - EXIT INT TERM
   if [ -n "$server" ]; then
-    [ -z "${app:-}" ] || "$cacs" delete "$app" --yes >/dev/null 2>&1 || true
+    [ -z "${app:-}" ] || "$cacs" delete "$app" >/dev/null 2>&1 || true
     kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
   fi
   # The agent outlives its server on purpose; this one's work is over, and with its last pod gone it unmounts its files.
@@ -114,5 +114,5 @@ incarnation=$("$cacs" show "$app" -o json | python3 -c 'import json, sys; print(
 [ "$incarnation" -gt 1 ] || { echo "it was never restored" >&2; exit 1; }
 [ -s "$work/expected" ] && cmp "$work/expected" "$work/got"
 say "All $(wc -l <"$work/got") lines are equal to the last digit (incarnation $incarnation)."
-"$cacs" delete "$app" --yes
+"$cacs" delete "$app"
 app=
