@@ -22,8 +22,16 @@ Error no_checkpoint(std::string_view id) {
 
 }  // namespace
 
+bool Step::is_known(const Requester& requester) const {
+  const auto same = [&](const auto& each) { return each.requester == requester; };
+  return (s_.cut && s_.cut->requester == requester) || std::any_of(s_.queue.begin(), s_.queue.end(), same) ||
+         std::any_of(s_.outcomes.begin(), s_.outcomes.end(), same);
+}
+
 void Step::request_checkpoint(const Event& event) {
   if (event.requester && event.requester->incarnation != s_.incarnation) return;
+  // A pod repeats what it waits for whenever its shim comes back: after every cut, and after a shim's death.
+  if (event.requester && is_known(*event.requester)) return;
   if (find(event.checkpoint) != nullptr) return;
   if (s_.phase != Phase::kRunning) {
     if (event.requester) return tell(*event.requester, event.checkpoint, "the application is not running");

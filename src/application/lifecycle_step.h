@@ -40,6 +40,7 @@ class Step {
 
   // lifecycle_cut.cpp: cuts and checkpoints
   void handle_cut(const Event& event);
+  [[nodiscard]] bool is_known(const Requester& requester) const;
   void request_checkpoint(const Event& event);
   void request_restart(const Event& event);
   void request_delete_checkpoint(const Event& event);

@@ -61,6 +61,12 @@ std::string_view message_of(std::string_view line) {
   return end == std::string_view::npos ? line.substr(error) : line.substr(end + 3);
 }
 
+/// Said in good runs too.
+bool is_noise(std::string_view message) {
+  return message.find("RLIMIT_NOFILE") != std::string_view::npos || message.find("FAILED.") != std::string_view::npos ||
+         message.find("Could not process rule") != std::string_view::npos;
+}
+
 std::vector<std::string_view> error_messages(std::string_view log) {
   std::vector<std::string_view> messages;
   std::size_t start = 0;
@@ -68,7 +74,7 @@ std::vector<std::string_view> error_messages(std::string_view log) {
     std::size_t end = log.find('\n', start);
     if (end == std::string_view::npos) end = log.size();
     const auto message = message_of(log.substr(start, end - start));
-    if (!message.empty()) messages.push_back(message);
+    if (!message.empty() && !is_noise(message)) messages.push_back(message);
     start = end + 1;
   }
   return messages;

@@ -6,6 +6,7 @@
 #include <unistd.h>
 
 #include <array>
+#include <stdexcept>
 
 #include "base/io.h"
 #include "base/text.h"
@@ -101,7 +102,9 @@ JsonObject ServiceTest::must(const std::string& method, const std::string& targe
 }
 
 std::string ServiceTest::submit(const JsonObject& asr) {
-  return json_string_or(must("POST", "/coordinators", boost::json::serialize(asr)), "id", "");
+  const std::string id = json_string_or(must("POST", "/coordinators", boost::json::serialize(asr)), "id", "");
+  if (id.empty()) throw std::runtime_error("the application was not taken");  // ends the test
+  return id;
 }
 
 JsonObject ServiceTest::application(const std::string& id) { return must("GET", "/coordinators/" + id); }

@@ -43,7 +43,8 @@ TEST_F(ServiceTestCase, BadRequestsAreNamed) {
   EXPECT_NE(json_string_or(application(missing), "reason", "").find("no-such-program-here"), std::string::npos);
   const std::string nowhere = submit({{"command", JsonArray{"true"}}, {"workdir", "/no/such/dir"}});
   wait_state(nowhere, "ERROR");
-  EXPECT_NE(json_string_or(application(nowhere), "reason", "").find("/no/such/dir"), std::string::npos);
+  EXPECT_NE(json_string_or(application(nowhere), "reason", "").find("/no/such/dir"), std::string::npos)
+      << json_string_or(application(nowhere), "reason", "");
 }
 
 TEST_F(ServiceTestCase, RestartsFromANamedCheckpointWithFilesAsTheyWere) {
@@ -86,7 +87,7 @@ TEST_F(ServiceTestCase, SurvivesTheDeathOfTheServerAndOfTheAgent) {
 
 TEST_F(ServiceTestCase, PeriodicCheckpointsAreTakenAndOldOnesGo) {
   const std::string id =
-      submit({{"command", ticking(100000)}, {"checkpoint", JsonObject{{"interval", "500ms"}, {"keep", 2}}}});
+      submit({{"command", ticking(100000)}, {"checkpoint", JsonObject{{"interval", "1s"}, {"keep", 2}}}});
   std::set<std::string> seen;
   ASSERT_TRUE(wait_until([&] {
     for (const auto& one : checkpoints(id)) {
