@@ -284,7 +284,7 @@ Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
 }
 
 Status Agent::delete_checkpoint(const std::string& checkpoint) {
-  const Status removed = store_->repository().remove(checkpoint);
+  Status removed = store_->repository().remove(checkpoint);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
   const std::lock_guard lock(collect_mutex_);
   collect_wanted_ = true;
