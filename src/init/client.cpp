@@ -16,11 +16,12 @@ namespace {
 int connect_unix(const char* path) {
   struct sockaddr_un address {};
   address.sun_family = AF_UNIX;
-  if (strlen(path) >= sizeof address.sun_path) {
+  const size_t length = strlen(path);
+  if (length >= sizeof address.sun_path) {
     errno = ENAMETOOLONG;
     return -1;
   }
-  strcpy(address.sun_path, path);
+  memcpy(address.sun_path, path, length + 1);
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
   if (fd < 0) return -1;
   if (connect(fd, reinterpret_cast<struct sockaddr*>(&address), sizeof address) != 0) {
