@@ -68,6 +68,7 @@ Status Agent::set_up() {
   CACS_TRY(store_->repository().drop_all_pieces());
   collect_wanted_ = true;
   context_.state_dir = options_.state_dir;
+  context_.mask_dir = options_.mask_dir;
   context_.delta_dir = delta_store_.directory / "pods";
   CACS_TRY(make_directories(context_.delta_dir, 0755));
   context_.program = options_.program;

@@ -63,7 +63,8 @@ Status Shim::op_start() {
   if (phase_ == Phase::kRunning) return {};
   if (phase_ != Phase::kNew) return wrong_phase("start");
   CACS_TRY(set_up_surroundings());
-  CACS_TRY(fill_new_delta(options_.layout, spec_, options_.init_program, options_.state_dir));
+  CACS_TRY(fill_new_delta(options_.layout, spec_, options_.init_program));
+  CACS_TRY(mask_directory(options_.layout, options_.mask_dir));
   CACS_TRY(mount_pod_root(options_.layout, spec_));
   CACS_ASSIGN(const pid_t pid, launch_init(options_.layout, spec_, *cgroup_, network_->fd()));
   init_is_child_ = true;
@@ -77,6 +78,7 @@ Status Shim::op_restore(const JsonObject& message) {
   if (phase_ != Phase::kReady) return wrong_phase("restore");
   CACS_ASSIGN(const std::string images, json_string(message, "images"));
   CACS_TRY(write_incarnation(options_.layout, spec_));
+  CACS_TRY(mask_directory(options_.layout, options_.mask_dir));
   CACS_TRY(mount_pod_root(options_.layout, spec_));
   engine::RestoreRequest request;
   request.images = images;
