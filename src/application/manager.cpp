@@ -21,7 +21,7 @@ Result<std::string> decode_base64(const std::string& text) {
       EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()),
                       static_cast<int>(text.size()));
   if (length < 0) return make_error(ErrorCode::kInternal, "the agent sent output that is not base64");
-  std::size_t size = static_cast<std::size_t>(length);
+  auto size = static_cast<std::size_t>(length);
   for (auto it = text.rbegin(); it != text.rend() && *it == '=' && size > 0; ++it) --size;
   out.resize(size);
   return out;

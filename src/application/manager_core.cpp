@@ -322,7 +322,7 @@ void Manager::Core::run(Record& record, const Action& action) {
   });
 }
 
-void Manager::Core::finish(const std::string& application, const Action& action, ActionResult result) {
+void Manager::Core::finish(const std::string& application, const Action& action, const ActionResult& result) {
   Record* record = find(application);
   if (record == nullptr) return;
   if (result.event.kind == EventKind::kActionFailed || result.event.kind == EventKind::kCutFailed) {

@@ -67,7 +67,7 @@ class Manager::Core {
   void dispatch(Record& record, const std::vector<Action>& actions);
   void start_ready(Record& record);
   void run(Record& record, const Action& action);
-  void finish(const std::string& application, const Action& action, ActionResult result);
+  void finish(const std::string& application, const Action& action, const ActionResult& result);
   void arm_timer(Record& record, const Action& action);
   void arm_time_limit(Record& record);
   void post_views(const Record& record);
