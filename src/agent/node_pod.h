@@ -99,6 +99,10 @@ class NodePod {
   Status make_fresh_directories();
   Status start_shim(bool adopt);
   Status connect_shim();
+  Status reach_shim();
+  bool shim_lives() const;
+  bool wait_shim_ends() const;
+  bool destroyed();
   Status start_or_restore();
   Status restore();
   Status remove_everything();
@@ -117,6 +121,7 @@ class NodePod {
   void change_phase(Cut& cut, const std::string& phase);
   void fail_cut(const Error& error, bool aborted);
   void discard_cut_files(const std::string& checkpoint);
+  void discard_forgotten_cuts();
   bool wait_phase(Lock& lock, const std::string& checkpoint, const std::function<bool(const Cut&)>& done,
                   std::chrono::milliseconds limit);
 
@@ -139,6 +144,7 @@ class NodePod {
 
   std::deque<std::function<void()>> jobs_;
   bool stopping_ = false;
+  bool destroyed_ = false;  ///< nothing of it is left, and nothing may be made again
   std::thread worker_;
 };
 

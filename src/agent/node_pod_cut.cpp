@@ -77,6 +77,24 @@ void NodePod::discard_cut_files(const std::string& checkpoint) {
   }
 }
 
+/// Files of cuts that an agent before us had under way when it died: nobody will store them.
+void NodePod::discard_forgotten_cuts() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::any_of(cuts_.begin(), cuts_.end(), [](const Cut& cut) {
+          return cut.phase == "DUMPING" || cut.phase == "PREPARED" || cut.phase == "STORING";
+        })) {
+      return;
+    }
+  }
+  for (const auto& directory : {layout_.dir / "images", layout_.staging()}) {
+    std::error_code problem;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, problem)) {
+      if (const auto removed = remove_tree(entry.path()); !removed) spdlog::warn("{}", removed.error().to_string());
+    }
+  }
+}
+
 /// Waits until the shim has said one of its words about this cut, or something else `done` looks for.
 bool NodePod::wait_phase(Lock& lock, const std::string& checkpoint, const std::function<bool(const Cut&)>& done,
                          std::chrono::milliseconds limit) {
@@ -102,6 +120,7 @@ void NodePod::fail_cut(const Error& error, bool aborted) {
 }
 
 Result<JsonObject> NodePod::begin_cut(const std::string& checkpoint, const JsonObject& body) {
+  discard_forgotten_cuts();
   {
     const std::lock_guard lock(mutex_);
     if (auto known = find_cut(checkpoint)) {

@@ -147,6 +147,8 @@ void Step::handle_pod(const Event& event) {
     case EventKind::kPodExited:
       return pod_ended(pod, event.exit);
     case EventKind::kPodFailed:
+      // Its agent could not take it up again after the death of its shim: whatever is left of it is destroyed.
+      if (pod.status == PodStatus::kRunning) return pod_ended(pod, PodExit{});
       if (pod.status != PodStatus::kStarting) return;
       pod.status = PodStatus::kDead;
       return start_failed(event);
@@ -210,7 +212,8 @@ void Step::start_failed(const Event& event) {
   const bool unusable = event.error.code == ErrorCode::kCorrupt || event.error.code == ErrorCode::kUnsupported ||
                         event.error.code == ErrorCode::kNotFound;
   if (source == nullptr) {
-    if (s_.phase == Phase::kReady) return fail(story);
+    // What the user said is wrong will be wrong again; that something of ours died on the way will not.
+    if (s_.phase == Phase::kReady && event.error.code != ErrorCode::kUnavailable) return fail(story);
     return recover(story);
   }
   if (unusable) {

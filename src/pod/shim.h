@@ -95,6 +95,7 @@ class Shim {
   JsonObject status() const;
   Status set_up_surroundings();
   Status adopt();
+  void adopt_dead();
   Status note_init(pid_t pid);
   void connect_init();
   void on_init_link();

@@ -135,6 +135,9 @@ Status Shim::note_init(pid_t pid) {
 }
 
 Status Shim::adopt() {
+  CACS_ASSIGN(cgroup_, PodCgroup::open(cgroup_name()));
+  // The shim before us died while it made the pod: what it left is found by the cgroup, and there is nothing to run.
+  if (::access(options_.layout.init_state().c_str(), F_OK) != 0) return {};
   CACS_ASSIGN(const std::string text, read_text_file(options_.layout.init_state()));
   CACS_ASSIGN(const JsonObject state, parse_json_object(text, "init.json"));
   ProcessIdentity identity;
@@ -144,17 +147,17 @@ Status Shim::adopt() {
   identity.start_time = static_cast<std::uint64_t>(start_time);
   CACS_ASSIGN(identity.boot_id, json_string(state, "boot_id"));
   init_ = identity;
-  CACS_ASSIGN(cgroup_, PodCgroup::open(cgroup_name()));
   auto process = open_process(identity);
-  if (!process) {
-    // It died together with its shim: all that is left of it is what init wrote.
-    phase_ = Phase::kExited;
-    const auto record = read_text_file(options_.layout.upper().string() + CACS_EXIT_FILE, 256);
-    exit_ = combine_exit(record ? *record : "", spec_.incarnation, std::nullopt, cgroup_->oom_kills() > 0);
+  auto network = process ? PodNetwork::adopt(spec_, identity.pid) : Result<PodNetwork>(process.error());
+  // A dead one that nobody has reaped yet still has its number and its identity, but no namespaces.
+  pollfd dead{process ? process->get() : -1, POLLIN, 0};
+  if (!process || ::poll(&dead, 1, 0) == 1) {
+    adopt_dead();
     return {};
   }
+  CACS_TRY(network);
+  network_ = *std::move(network);
   init_pidfd_ = *std::move(process);
-  CACS_ASSIGN(network_, PodNetwork::adopt(spec_, identity.pid));
   surroundings_ = true;
   phase_ = Phase::kRunning;
   if (::access(options_.layout.cut_state().c_str(), F_OK) == 0) {
@@ -167,6 +170,21 @@ Status Shim::adopt() {
   }
   connect_init();
   return {};
+}
+
+/// The pod's init died together with its shim, or before it.
+void Shim::adopt_dead() {
+  phase_ = Phase::kExited;
+  tainted_ = ::access(options_.layout.cut_state().c_str(), F_OK) == 0;
+  // The shim before us may have seen its end, as nobody can any more; else all that is left is what init wrote.
+  if (const auto seen = read_text_file(options_.layout.exit_state(), 4096); seen) {
+    if (const auto exit = parse_json_object(*seen, "exit.json"); exit) {
+      exit_ = PodExit::from_json(*exit);
+      return;
+    }
+  }
+  const auto record = read_text_file(options_.layout.upper().string() + CACS_EXIT_FILE, 256);
+  exit_ = combine_exit(record ? *record : "", spec_.incarnation, std::nullopt, cgroup_->oom_kills() > 0);
 }
 
 void Shim::connect_init() {
