@@ -63,7 +63,8 @@ Status Agent::set_up() {
   CACS_ASSIGN(delta_store_, delta::open_delta_store(options_.state_dir));
   if (!delta_store_.problem.empty()) spdlog::warn("{}", delta_store_.problem);
   CACS_ASSIGN(store_, CheckpointStore::open(options_.state_dir / "repository"));
-  // Pieces that were stored but not committed when the last agent died: their cuts are forgotten, nobody will commit them.
+  // Pieces that were stored but not committed when the last agent died: their cuts are forgotten, nobody will commit
+  // them.
   CACS_TRY(store_->repository().drop_all_pieces());
   collect_wanted_ = true;
   context_.state_dir = options_.state_dir;
@@ -283,7 +284,7 @@ Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
 }
 
 Status Agent::delete_checkpoint(const std::string& checkpoint) {
-  const Status removed = store_->repository().remove(checkpoint);
+  Status removed = store_->repository().remove(checkpoint);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
   const std::lock_guard lock(collect_mutex_);
   collect_wanted_ = true;

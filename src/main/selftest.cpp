@@ -39,8 +39,8 @@ raise SystemExit(0 if got == sent and peer.recv(5) == b'after' else 3)
 
 class SelfTest {
  public:
-  SelfTest(const std::filesystem::path& init_program, const std::filesystem::path& criu)
-      : init_program_(init_program), criu_(criu) {}
+  SelfTest(std::filesystem::path init_program, std::filesystem::path criu)
+      : init_program_(std::move(init_program)), criu_(std::move(criu)) {}
 
   Status run() {
     std::string pattern = "/tmp/cacs-selftest-XXXXXX";

@@ -80,7 +80,7 @@ class Shim {
   void accept_agent();
   void on_agent_message();
   void on_agent_lost();
-  void emit(JsonObject event);
+  void emit(const JsonObject& event);
   JsonObject dispatch(const JsonObject& message);
   int poll_timeout() const;
   void on_deadline();
