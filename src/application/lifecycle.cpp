@@ -221,6 +221,11 @@ void Step::start_failed(const Event& event) {
     source->problem = story;
   }
   if (s_.asked) {
+    // Something of ours died on the way: neither the checkpoint nor the wish has changed.
+    if (event.error.code == ErrorCode::kUnavailable && s_.attempts < s_.policy.max_attempts) {
+      ++s_.attempts;
+      return begin_restart(s_.source, true, story);
+    }
     std::string why = fmt::format("checkpoint {} could not be restored: {}", source->id, story);
     if (const Checkpoint* older = newest_usable(s_); older != nullptr && older->id != source->id) {
       why += fmt::format("; checkpoint {} can be used", older->id);

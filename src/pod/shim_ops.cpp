@@ -105,7 +105,7 @@ void Shim::on_restore_end() {
   if (!ended || !ended->success()) {
     result = ended && !ended->signaled
                  ? Status(engine_->reason(log ? *log : "", true))
-                 : Status(make_error(ErrorCode::kInternal, "the engine was killed during the restore"));
+                 : Status(make_error(ErrorCode::kUnavailable, "the engine was killed during the restore"));
     phase_ = Phase::kReady;
   } else {
     auto pid_text = read_text_file(options_.layout.dir / "init.pid", 64);

@@ -44,6 +44,20 @@ std::vector<pid_t> children_of(pid_t pid) {
   return children;
 }
 
+/// Everything below a directory that others change meanwhile: what vanishes is passed over.
+void walk(const std::filesystem::path& directory, const std::function<void(const std::filesystem::path&)>& visit) {
+  std::error_code problem;
+  std::vector<std::filesystem::path> below;
+  for (auto it = std::filesystem::directory_iterator(directory, problem);
+       !problem && it != std::filesystem::directory_iterator(); it.increment(problem)) {
+    below.push_back(it->path());
+  }
+  for (const auto& path : below) {
+    visit(path);
+    if (std::filesystem::is_directory(std::filesystem::symlink_status(path, problem))) walk(path, visit);
+  }
+}
+
 class SoakTest : public ServiceTest {
  protected:
   /// An application under test and what was ever promised about it.
@@ -243,9 +257,9 @@ class SoakTest : public ServiceTest {
         {
           const auto ask = [&] {
             auto answer = request("POST", base + "/" + chosen);
-            if (answer && answer->status < 300) ++taken;
-            if (answer)
-              EXPECT_TRUE(answer->status == 202 || answer->status == 409 || answer->status == 404) << answer->body;
+            if (!answer) return;
+            if (answer->status < 300) ++taken;
+            EXPECT_TRUE(answer->status == 202 || answer->status == 409 || answer->status == 404) << answer->body;
           };
           const std::jthread one(ask);
           const std::jthread two(ask);
@@ -350,14 +364,11 @@ class SoakTest : public ServiceTest {
 
   void check_gone(const App& app) {
     EXPECT_TRUE(processes_of(app.id).empty()) << "a process is left of " << app.id;
-    std::error_code problem;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator("/sys/fs/cgroup", problem)) {
-      if (!entry.is_directory(problem)) continue;
-      EXPECT_EQ(entry.path().filename().string().find(app.id), std::string::npos) << "left: " << entry.path();
-    }
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ / "state", problem)) {
-      EXPECT_EQ(entry.path().string().find(app.id), std::string::npos) << "left: " << entry.path();
-    }
+    const auto names_it = [&](const std::filesystem::path& path) {
+      EXPECT_EQ(path.string().find(app.id), std::string::npos) << "left: " << path;
+    };
+    walk("/sys/fs/cgroup", names_it);
+    walk(dir_ / "state", names_it);
   }
 
   /// With every application gone the repository holds nothing, and no file is half-written.
@@ -367,21 +378,19 @@ class SoakTest : public ServiceTest {
     EXPECT_TRUE(wait_until(
         [&] {
           left.clear();
-          std::error_code problem;
-          for (const auto& entry : std::filesystem::recursive_directory_iterator(repository, problem)) {
-            const auto name = entry.path().filename().string();
+          walk(repository, [&](const std::filesystem::path& path) {
+            const auto name = path.filename().string();
             if (name.ends_with(".pack") || name.ends_with(".manifest") || name.ends_with(".piece")) left += name + "\n";
-          }
+          });
           return left.empty();
         },
         std::chrono::seconds(30)))
         << "the repository still holds\n"
         << left;
-    std::error_code problem;
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ / "state", problem)) {
-      const auto name = entry.path().filename().string();
-      EXPECT_FALSE(name.ends_with(".tmp") || name.ends_with(".new")) << "a temporary file is left: " << entry.path();
-    }
+    walk(dir_ / "state", [](const std::filesystem::path& path) {
+      const auto name = path.filename().string();
+      EXPECT_FALSE(name.ends_with(".tmp") || name.ends_with(".new")) << "a temporary file is left: " << path;
+    });
   }
 
   void one_round() {
@@ -400,6 +409,7 @@ class SoakTest : public ServiceTest {
     for (std::size_t i = 0; i < apps_.size(); ++i) {
       if (state_of(apps_[i].id) != "COMPLETED") continue;
       finish(apps_[i]);
+      ++finished_;
       {
         const std::lock_guard lock(observed_mutex_);
         apps_.erase(apps_.begin() + static_cast<std::ptrdiff_t>(i));
