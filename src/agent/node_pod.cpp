@@ -242,10 +242,10 @@ Status NodePod::restore() {
   return restored;
 }
 
-pid_t NodePod::shim_pid() {
-  const auto text = read_text_file(layout_.shim_state(), 4096);
+pid_t NodePod::pid_in(const std::filesystem::path& file) {
+  const auto text = read_text_file(file, 4096);
   if (!text) return 0;
-  const auto state = parse_json_object(*text, "shim.json");
+  const auto state = parse_json_object(*text, file.filename().string());
   return state ? static_cast<pid_t>(json_int_or(*state, "pid", 0)) : 0;
 }
 
@@ -259,8 +259,13 @@ std::vector<std::string> NodePod::tree_names() const {
 
 std::filesystem::path NodePod::tree_root(const std::string& name) {
   if (name == "delta") return layout_.upper();
-  // Shared memory is a tmpfs in the shim's own mount namespace.
-  if (name == "shm") return "/proc/" + std::to_string(shim_pid()) + "/root" + layout_.shm().string();
+  // Shared memory is a tmpfs of the shim that made the pod and of the pod itself. A shim that adopted the pod has mounts
+  // of its own and does not see it: an empty folder is at that place. So the pod is asked as soon as there is one.
+  if (name == "shm") {
+    const pid_t init = pid_in(layout_.init_state());
+    if (init > 0) return "/proc/" + std::to_string(init) + "/root/dev/shm";
+    return "/proc/" + std::to_string(pid_in(layout_.shim_state())) + "/root" + layout_.shm().string();
+  }
   return spec_.mounts.at(static_cast<std::size_t>(std::stoul(name.substr(5)))).source;
 }
 

@@ -107,7 +107,7 @@ class NodePod {
   Status restore();
   Status remove_everything();
   Status take_over();
-  pid_t shim_pid();
+  static pid_t pid_in(const std::filesystem::path& file);
   std::filesystem::path tree_root(const std::string& name);
   std::vector<std::string> tree_names() const;
   Result<JsonObject> call(JsonObject message, std::chrono::milliseconds limit = std::chrono::seconds(60));
