@@ -259,8 +259,9 @@ std::vector<std::string> NodePod::tree_names() const {
 
 std::filesystem::path NodePod::tree_root(const std::string& name) {
   if (name == "delta") return layout_.upper();
-  // Shared memory is a tmpfs of the shim that made the pod and of the pod itself. A shim that adopted the pod has mounts
-  // of its own and does not see it: an empty folder is at that place. So the pod is asked as soon as there is one.
+  // Shared memory is a tmpfs of the shim that made the pod and of the pod itself. A shim that adopted the pod has
+  // mounts of its own and does not see it: an empty folder is at that place. So the pod is asked as soon as there is
+  // one.
   if (name == "shm") {
     const pid_t init = pid_in(layout_.init_state());
     if (init > 0) return "/proc/" + std::to_string(init) + "/root/dev/shm";
@@ -378,6 +379,7 @@ Status NodePod::destroy() {
     if (status) status = remove_tree(layout_.delta);
     if (status) status = remove_tree(layout_.dir);
     const std::lock_guard lock(mutex_);
+    for (const Cut& cut : cuts_) drop_piece(cut);
     destroyed_ = status.ok();
     result = status;
     changed_.notify_all();

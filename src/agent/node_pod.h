@@ -32,6 +32,7 @@ struct PodContext {
   CheckpointStore* store = nullptr;
   EventQueue* events = nullptr;
   std::function<Status(std::uint64_t needed)> check_room;
+  std::function<void()> collect;  ///< something in the repository is needed no more
 };
 
 /// One pod on this node, as the agent holds it: the shim's client, what the pod's state is, the cut that is under way,
@@ -82,6 +83,7 @@ class NodePod {
     std::optional<Error> error;
     JsonObject timings;
     std::vector<CapturedTree> trees;
+    bool unwanted = false;  ///< aborted while it was being stored
   };
 
   using Lock = std::unique_lock<std::mutex>;
@@ -122,6 +124,7 @@ class NodePod {
   void fail_cut(const Error& error, bool aborted);
   void discard_cut_files(const std::string& checkpoint);
   void discard_forgotten_cuts();
+  void drop_piece(const Cut& cut);
   bool wait_phase(Lock& lock, const std::string& checkpoint, const std::function<bool(const Cut&)>& done,
                   std::chrono::milliseconds limit);
 

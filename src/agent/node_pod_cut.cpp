@@ -104,6 +104,15 @@ bool NodePod::wait_phase(Lock& lock, const std::string& checkpoint, const std::f
   });
 }
 
+/// Of a cut that nobody will commit any more. Without effect where it was committed: the commit has dropped it.
+void NodePod::drop_piece(const Cut& cut) {
+  if (cut.piece.empty()) return;
+  if (const auto dropped = context_.store->repository().drop_piece(cut.piece); !dropped) {
+    spdlog::warn("{}", dropped.error().to_string());
+  }
+  context_.collect();
+}
+
 void NodePod::fail_cut(const Error& error, bool aborted) {
   std::vector<CapturedTree> trees;
   std::string checkpoint;
@@ -267,6 +276,14 @@ Result<JsonObject> NodePod::abort_cut(const std::string& checkpoint) {
       cuts_.insert(cuts_.begin(), std::move(refused));
       return cut_json(cuts_.front());
     }
+    if ((*cut)->phase == "STORING") {
+      (*cut)->unwanted = true;  // what stores it drops it at its end
+      return cut_json(**cut);
+    }
+    if ((*cut)->phase == "STORED") {
+      drop_piece(**cut);
+      change_phase(**cut, "ABORTED");
+    }
     if ((*cut)->phase != "PREPARED" && (*cut)->phase != "DUMPING") return cut_json(**cut);
   }
   CACS_TRY(call({{"op", "abort"}}));
@@ -341,7 +358,8 @@ void NodePod::store(const std::string& checkpoint) {
     (*cut)->size_bytes = piece->size_bytes;
     (*cut)->stored_bytes = piece->stored_bytes;
     (*cut)->bytes_done = total;
-    change_phase(**cut, "STORED");
+    if ((*cut)->unwanted) drop_piece(**cut);
+    change_phase(**cut, (*cut)->unwanted ? "ABORTED" : "STORED");
   });
   done.get();
 }

@@ -147,8 +147,8 @@ void Step::handle_pod(const Event& event) {
     case EventKind::kPodExited:
       return pod_ended(pod, event.exit);
     case EventKind::kPodFailed:
-      // Its agent could not take it up again after the death of its shim: whatever is left of it is destroyed.
-      if (pod.status == PodStatus::kRunning) return pod_ended(pod, PodExit{});
+      // Its agent could not take it up again after the death of its shim. It may live: it is destroyed first.
+      if (pod.status == PodStatus::kRunning && s_.phase == Phase::kRunning) return recover(event.error.to_string());
       if (pod.status != PodStatus::kStarting) return;
       pod.status = PodStatus::kDead;
       return start_failed(event);

@@ -34,6 +34,7 @@ class PodNetwork {
   [[nodiscard]] bool egress_running() const { return egress_.has_value(); }
   /// Readable when slirp4netns has ended; -1 when there is none.
   [[nodiscard]] int egress_pidfd() const { return egress_ ? egress_->pidfd() : -1; }
+  [[nodiscard]] pid_t egress_pid() const { return egress_ ? egress_->pid() : -1; }
   /// Reaps it and starts another, unless it ended as soon as it had begun.
   void on_egress_end();
 

@@ -136,6 +136,8 @@ Status Shim::note_init(pid_t pid) {
 
 Status Shim::adopt() {
   CACS_ASSIGN(cgroup_, PodCgroup::open(cgroup_name()));
+  CACS_ASSIGN(engine_group_, PodCgroup::open(cgroup_name() + kEngineGroup));
+  remove_engine_group();
   // The shim before us died while it made the pod: what it left is found by the cgroup, and there is nothing to run.
   if (::access(options_.layout.init_state().c_str(), F_OK) != 0) return {};
   CACS_ASSIGN(const std::string text, read_text_file(options_.layout.init_state()));
@@ -286,6 +288,7 @@ JsonObject Shim::status() const {
 Status Shim::op_destroy() {
   // The engine first: it may hold the pod's tasks, and must not make new ones behind our back.
   engine_run_.reset();
+  remove_engine_group();
   cut_.held_notify.reset();
   if (init_ && init_pidfd_.valid()) {
     ::kill(init_->pid, SIGKILL);  // the pidfd is open and the process not reaped: the number is still its own
