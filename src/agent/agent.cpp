@@ -77,6 +77,7 @@ Status Agent::set_up() {
   CACS_ASSIGN(context_.compatibility, node_compatibility(*engine_, probe_));
   context_.store = store_.get();
   context_.events = &events_;
+  context_.collect = [this] { want_collection(); };
   context_.check_room = [this](std::uint64_t needed) -> Status {
     CACS_TRY(delta::check_room(delta_store_, 0));
     struct statvfs room {};
@@ -287,10 +288,14 @@ Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
 Status Agent::delete_checkpoint(const std::string& checkpoint) {
   Status removed = store_->repository().remove(checkpoint);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
+  want_collection();
+  return {};
+}
+
+void Agent::want_collection() {
   const std::lock_guard lock(collect_mutex_);
   collect_wanted_ = true;
   collect_changed_.notify_all();
-  return {};
 }
 
 void Agent::collect_garbage() {

@@ -57,6 +57,7 @@ class Agent {
   void recover_pods();
   Status check_restorable(const std::string& checkpoint, const pod::PodSpec& spec);
   void collect_garbage();
+  void want_collection();
 
   AgentOptions options_;
   UniqueFd lock_;

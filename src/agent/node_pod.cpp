@@ -1,5 +1,7 @@
 #include "agent/node_pod.h"
 
+#include <fcntl.h>
+#include <sys/file.h>
 #include <unistd.h>
 
 #include <algorithm>
@@ -103,9 +105,14 @@ Status NodePod::create() {
 }
 
 void NodePod::make() {
+  if (destroyed()) return;
   Status status = make_fresh_directories();
   if (status) status = start_shim(false);
   if (status) status = start_or_restore();
+  // Whatever came of it because the shim was gone says nothing about the checkpoint or the command.
+  if (!status && !call({{"op", "status"}})) {
+    status = make_error(ErrorCode::kUnavailable, "the pod's shim died: " + status.error().message);
+  }
   if (!status) {
     fail(status.error());
     return;
@@ -122,7 +129,7 @@ void NodePod::make() {
 
 Status NodePod::make_fresh_directories() {
   // Whatever a making that was interrupted left: a half-filled delta is worth nothing.
-  if (::access(layout_.shim_state().c_str(), F_OK) == 0) CACS_TRY(remove_everything());
+  CACS_TRY(remove_everything());
   CACS_TRY(remove_tree(layout_.delta));
   CACS_TRY(remove_tree(layout_.dir / "images"));
   for (const auto& file : {layout_.shim_state(), layout_.init_state(), layout_.exit_state(), layout_.cut_state(),
@@ -160,6 +167,36 @@ Status NodePod::start_shim(bool adopt) {
     return make_error(ErrorCode::kInternal, "the pod's shim did not start: " + printable(trim(result.err), 400));
   }
   return connect_shim();
+}
+
+bool NodePod::shim_lives() const {
+  const UniqueFd lock(::open(layout_.shim_lock().c_str(), O_RDWR | O_CLOEXEC));
+  return lock.valid() && ::flock(lock.get(), LOCK_EX | LOCK_NB) != 0;
+}
+
+bool NodePod::wait_shim_ends() const {
+  // A lock on a file gives no event with a time limit: looked at again and again, for some milliseconds as a rule.
+  for (int round = 0; shim_lives(); ++round) {
+    if (round == 500) return false;
+    ::usleep(10'000);
+  }
+  return true;
+}
+
+/// A shim that lives but has no socket yet is being set up: by the agent before us, which died while it waited.
+Status NodePod::reach_shim() {
+  for (int round = 0;; ++round) {
+    // Asked before the connection is tried: a shim may come to its socket between the two.
+    const bool lives = shim_lives();
+    Status status = connect_shim();
+    if (status || !lives || round == 500) return status;
+    ::usleep(10'000);
+  }
+}
+
+bool NodePod::destroyed() {
+  const std::lock_guard lock(mutex_);
+  return destroyed_;
 }
 
 Status NodePod::connect_shim() {
@@ -207,10 +244,10 @@ Status NodePod::restore() {
   return restored;
 }
 
-pid_t NodePod::shim_pid() {
-  const auto text = read_text_file(layout_.shim_state(), 4096);
+pid_t NodePod::pid_in(const std::filesystem::path& file) {
+  const auto text = read_text_file(file, 4096);
   if (!text) return 0;
-  const auto state = parse_json_object(*text, "shim.json");
+  const auto state = parse_json_object(*text, file.filename().string());
   return state ? static_cast<pid_t>(json_int_or(*state, "pid", 0)) : 0;
 }
 
@@ -224,8 +261,14 @@ std::vector<std::string> NodePod::tree_names() const {
 
 std::filesystem::path NodePod::tree_root(const std::string& name) {
   if (name == "delta") return layout_.upper();
-  // Shared memory is a tmpfs in the shim's own mount namespace.
-  if (name == "shm") return "/proc/" + std::to_string(shim_pid()) + "/root" + layout_.shm().string();
+  // Shared memory is a tmpfs of the shim that made the pod and of the pod itself. A shim that adopted the pod has
+  // mounts of its own and does not see it: an empty folder is at that place. So the pod is asked as soon as there is
+  // one.
+  if (name == "shm") {
+    const pid_t init = pid_in(layout_.init_state());
+    if (init > 0) return "/proc/" + std::to_string(init) + "/root/dev/shm";
+    return "/proc/" + std::to_string(pid_in(layout_.shim_state())) + "/root" + layout_.shm().string();
+  }
   return spec_.mounts.at(static_cast<std::size_t>(std::stoul(name.substr(5)))).source;
 }
 
@@ -242,6 +285,8 @@ void NodePod::on_shim_event(const JsonObject& event) {
     return;
   }
   Lock lock(mutex_);
+  // A shim that we have given up, because the pod is being removed or made anew: its end is no news.
+  if (shim_ == nullptr && (name == "exited" || name == "lost")) return;
   if (name == "exec_exit") {
     const auto exec = execs_.find(json_int_or(event, "id", 0));
     if (exec != execs_.end()) exec->second = static_cast<int>(json_int_or(event, "status", 0));
@@ -285,6 +330,7 @@ void NodePod::recover() {
 }
 
 Status NodePod::take_over() {
+  if (destroyed()) return {};
   if (const auto failed = read_text_file(layout_.dir / "failed.json", 65536)) {
     const auto object = parse_json_object(*failed, "failed.json");
     const std::lock_guard lock(mutex_);
@@ -304,10 +350,11 @@ Status NodePod::take_over() {
     // The client is not destroyed under the lock: its thread may be waiting for it in on_shim_event.
     jobs_.emplace_back([old = std::move(old)]() mutable { old.reset(); });
   }
-  Status status = connect_shim();
+  Status status = reach_shim();
   if (!status) status = start_shim(true);
   CACS_TRY(status);
   CACS_ASSIGN(const JsonObject answer, call({{"op", "status"}}));
+  if (json_string_or(answer, "cut", "").empty()) discard_forgotten_cuts();
   const std::string phase = json_string_or(answer, "phase", "");
   const std::lock_guard lock(mutex_);
   if (const JsonObject* exit = json_find_object(answer, "exit")) exit_ = pod::PodExit::from_json(*exit);
@@ -321,6 +368,7 @@ Status NodePod::take_over() {
   changed_.notify_all();
   const bool exited = state_ == State::kExited;
   const JsonObject exit = exit_ ? exit_->to_json() : JsonObject{};
+  if (json_bool_or(answer, "tainted", false)) push_event("pod.tainted");
   // Whoever waited for its end hears of it, even if it came while there was no shim.
   if (exited) push_event("pod.exited", {{"exit", exit}});
   return {};
@@ -333,6 +381,8 @@ Status NodePod::destroy() {
     if (status) status = remove_tree(layout_.delta);
     if (status) status = remove_tree(layout_.dir);
     const std::lock_guard lock(mutex_);
+    for (const Cut& cut : cuts_) drop_piece(cut);
+    destroyed_ = status.ok();
     result = status;
     changed_.notify_all();
   });
@@ -347,14 +397,19 @@ Status NodePod::remove_everything() {
     const std::lock_guard lock(mutex_);
     shim = std::move(shim_);
   }
-  if (shim == nullptr && ::access(layout_.shim_state().c_str(), F_OK) == 0) {
-    if (!connect_shim()) CACS_TRY(start_shim(true).context("take over the pod to remove it"));
+  if (shim == nullptr && (::access(layout_.shim_state().c_str(), F_OK) == 0 || shim_lives())) {
+    if (!reach_shim()) CACS_TRY(start_shim(true).context("take over the pod to remove it"));
     const std::lock_guard lock(mutex_);
     shim = std::move(shim_);
   }
   if (shim == nullptr) return {};
   auto answer = shim->call({{"op", "destroy"}}, std::chrono::minutes(2));
-  if (answer || answer.error().code != ErrorCode::kUnavailable) return answer ? ok_status() : Status(answer.error());
+  if (answer) {
+    // Its mounts and namespaces go with it.
+    if (wait_shim_ends()) return {};
+    return make_error(ErrorCode::kTimeout, "the pod's shim was told to end and does not");
+  }
+  if (answer.error().code != ErrorCode::kUnavailable) return answer.error();
   // The shim died under our hands: another one finishes the work.
   shim.reset();
   CACS_TRY(start_shim(true).context("take over the pod to remove it"));

@@ -33,6 +33,7 @@ struct PodContext {
   CheckpointStore* store = nullptr;
   EventQueue* events = nullptr;
   std::function<Status(std::uint64_t needed)> check_room;
+  std::function<void()> collect;  ///< something in the repository is needed no more
 };
 
 /// One pod on this node, as the agent holds it: the shim's client, what the pod's state is, the cut that is under way,
@@ -83,6 +84,7 @@ class NodePod {
     std::optional<Error> error;
     JsonObject timings;
     std::vector<CapturedTree> trees;
+    bool unwanted = false;  ///< aborted while it was being stored
   };
 
   using Lock = std::unique_lock<std::mutex>;
@@ -100,11 +102,15 @@ class NodePod {
   Status make_fresh_directories();
   Status start_shim(bool adopt);
   Status connect_shim();
+  Status reach_shim();
+  bool shim_lives() const;
+  bool wait_shim_ends() const;
+  bool destroyed();
   Status start_or_restore();
   Status restore();
   Status remove_everything();
   Status take_over();
-  pid_t shim_pid();
+  static pid_t pid_in(const std::filesystem::path& file);
   std::filesystem::path tree_root(const std::string& name);
   std::vector<std::string> tree_names() const;
   Result<JsonObject> call(JsonObject message, std::chrono::milliseconds limit = std::chrono::seconds(60));
@@ -118,6 +124,8 @@ class NodePod {
   void change_phase(Cut& cut, const std::string& phase);
   void fail_cut(const Error& error, bool aborted);
   void discard_cut_files(const std::string& checkpoint);
+  void discard_forgotten_cuts();
+  void drop_piece(const Cut& cut);
   bool wait_phase(Lock& lock, const std::string& checkpoint, const std::function<bool(const Cut&)>& done,
                   std::chrono::milliseconds limit);
 
@@ -140,6 +148,7 @@ class NodePod {
 
   std::deque<std::function<void()>> jobs_;
   bool stopping_ = false;
+  bool destroyed_ = false;  ///< nothing of it is left, and nothing may be made again
   std::thread worker_;
 };
 

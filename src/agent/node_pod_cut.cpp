@@ -77,6 +77,24 @@ void NodePod::discard_cut_files(const std::string& checkpoint) {
   }
 }
 
+/// Files of cuts that an agent before us had under way when it died: nobody will store them.
+void NodePod::discard_forgotten_cuts() {
+  {
+    const std::lock_guard lock(mutex_);
+    if (std::any_of(cuts_.begin(), cuts_.end(), [](const Cut& cut) {
+          return cut.phase == "DUMPING" || cut.phase == "PREPARED" || cut.phase == "STORING";
+        })) {
+      return;
+    }
+  }
+  for (const auto& directory : {layout_.dir / "images", layout_.staging()}) {
+    std::error_code problem;
+    for (const auto& entry : std::filesystem::directory_iterator(directory, problem)) {
+      if (const auto removed = remove_tree(entry.path()); !removed) spdlog::warn("{}", removed.error().to_string());
+    }
+  }
+}
+
 /// Waits until the shim has said one of its words about this cut, or something else `done` looks for.
 bool NodePod::wait_phase(Lock& lock, const std::string& checkpoint, const std::function<bool(const Cut&)>& done,
                          std::chrono::milliseconds limit) {
@@ -84,6 +102,15 @@ bool NodePod::wait_phase(Lock& lock, const std::string& checkpoint, const std::f
     const auto cut = find_cut(checkpoint);
     return !cut || done(**cut);
   });
+}
+
+/// Of a cut that nobody will commit any more. Without effect where it was committed: the commit has dropped it.
+void NodePod::drop_piece(const Cut& cut) {
+  if (cut.piece.empty()) return;
+  if (const auto dropped = context_.store->repository().drop_piece(cut.piece); !dropped) {
+    spdlog::warn("{}", dropped.error().to_string());
+  }
+  context_.collect();
 }
 
 void NodePod::fail_cut(const Error& error, bool aborted) {
@@ -102,6 +129,7 @@ void NodePod::fail_cut(const Error& error, bool aborted) {
 }
 
 Result<JsonObject> NodePod::begin_cut(const std::string& checkpoint, const JsonObject& body) {
+  discard_forgotten_cuts();
   {
     const std::lock_guard lock(mutex_);
     if (auto known = find_cut(checkpoint)) {
@@ -248,6 +276,14 @@ Result<JsonObject> NodePod::abort_cut(const std::string& checkpoint) {
       cuts_.insert(cuts_.begin(), std::move(refused));
       return cut_json(cuts_.front());
     }
+    if ((*cut)->phase == "STORING") {
+      (*cut)->unwanted = true;  // what stores it drops it at its end
+      return cut_json(**cut);
+    }
+    if ((*cut)->phase == "STORED") {
+      drop_piece(**cut);
+      change_phase(**cut, "ABORTED");
+    }
     if ((*cut)->phase != "PREPARED" && (*cut)->phase != "DUMPING") return cut_json(**cut);
   }
   CACS_TRY(call({{"op", "abort"}}));
@@ -322,7 +358,8 @@ void NodePod::store(const std::string& checkpoint) {
     (*cut)->size_bytes = piece->size_bytes;
     (*cut)->stored_bytes = piece->stored_bytes;
     (*cut)->bytes_done = total;
-    change_phase(**cut, "STORED");
+    if ((*cut)->unwanted) drop_piece(**cut);
+    change_phase(**cut, (*cut)->unwanted ? "ABORTED" : "STORED");
   });
   done.get();
 }

@@ -147,6 +147,8 @@ void Step::handle_pod(const Event& event) {
     case EventKind::kPodExited:
       return pod_ended(pod, event.exit);
     case EventKind::kPodFailed:
+      // Its agent could not take it up again after the death of its shim. It may live: it is destroyed first.
+      if (pod.status == PodStatus::kRunning && s_.phase == Phase::kRunning) return recover(event.error.to_string());
       if (pod.status != PodStatus::kStarting) return;
       pod.status = PodStatus::kDead;
       return start_failed(event);
@@ -210,7 +212,8 @@ void Step::start_failed(const Event& event) {
   const bool unusable = event.error.code == ErrorCode::kCorrupt || event.error.code == ErrorCode::kUnsupported ||
                         event.error.code == ErrorCode::kNotFound;
   if (source == nullptr) {
-    if (s_.phase == Phase::kReady) return fail(story);
+    // What the user said is wrong will be wrong again; that something of ours died on the way will not.
+    if (s_.phase == Phase::kReady && event.error.code != ErrorCode::kUnavailable) return fail(story);
     return recover(story);
   }
   if (unusable) {
@@ -218,6 +221,11 @@ void Step::start_failed(const Event& event) {
     source->problem = story;
   }
   if (s_.asked) {
+    // Something of ours died on the way: neither the checkpoint nor the wish has changed.
+    if (event.error.code == ErrorCode::kUnavailable && s_.attempts < s_.policy.max_attempts) {
+      ++s_.attempts;
+      return begin_restart(s_.source, true, story);
+    }
     std::string why = fmt::format("checkpoint {} could not be restored: {}", source->id, story);
     if (const Checkpoint* older = newest_usable(s_); older != nullptr && older->id != source->id) {
       why += fmt::format("; checkpoint {} can be used", older->id);

@@ -11,6 +11,7 @@
 #include <cstring>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "base/text.h"
 
 namespace cacs::pod {
@@ -127,7 +128,17 @@ Status PodNetwork::start_egress() {
   CACS_ASSIGN(const std::size_t got, read_full(read_end.get(), byte));
   if (got == 0) return make_error(ErrorCode::kUnavailable, "slirp4netns ended at once: the pod has no network outside");
   egress_ = std::move(child);
+  egress_since_ = std::chrono::steady_clock::now();
   return {};
+}
+
+void PodNetwork::on_egress_end() {
+  if (!egress_) return;
+  const auto ended = egress_->wait();
+  egress_.reset();
+  spdlog::warn("slirp4netns ended with {}", ended ? ended->to_string() : ended.error().to_string());
+  if (std::chrono::steady_clock::now() - egress_since_ < std::chrono::seconds(1)) return;
+  if (const auto status = start_egress(); !status) spdlog::warn("no egress: {}", status.error().to_string());
 }
 
 std::vector<OutsideConnection> parse_outside_connections(const std::string& table, bool v6,

@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <optional>
 #include <string>
 #include <vector>
@@ -31,11 +32,17 @@ class PodNetwork {
   /// Starts slirp4netns; it ends with this object. A failure is not fatal to the pod: it has no outside then.
   Status start_egress();
   [[nodiscard]] bool egress_running() const { return egress_.has_value(); }
+  /// Readable when slirp4netns has ended; -1 when there is none.
+  [[nodiscard]] int egress_pidfd() const { return egress_ ? egress_->pidfd() : -1; }
+  [[nodiscard]] pid_t egress_pid() const { return egress_ ? egress_->pid() : -1; }
+  /// Reaps it and starts another, unless it ended as soon as it had begun.
+  void on_egress_end();
 
  private:
   UniqueFd fd_;
   std::uint64_t inode_ = 0;
   std::optional<Child> egress_;
+  std::chrono::steady_clock::time_point egress_since_;
 };
 
 /// A connection of a pod to somewhere that is not in the pod's own network.

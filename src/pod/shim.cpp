@@ -2,6 +2,7 @@
 
 #include <fcntl.h>
 #include <poll.h>
+#include <sys/file.h>
 #include <sys/prctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
@@ -56,10 +57,14 @@ int Shim::poll_timeout() const {
 }
 
 void Shim::poll_once() {
-  std::array<pollfd, 6> waiting{};
-  const std::array<int, 6> fds{listener_.get(),          agent_.get(),
-                               notify_listener_.get(),   init_pidfd_.get(),
-                               link_ ? link_->fd() : -1, engine_run_ ? engine_run_->pidfd() : -1};
+  std::array<pollfd, 7> waiting{};
+  const std::array<int, 7> fds{listener_.get(),
+                               agent_.get(),
+                               notify_listener_.get(),
+                               init_pidfd_.get(),
+                               link_ ? link_->fd() : -1,
+                               engine_run_ ? engine_run_->pidfd() : -1,
+                               network_ ? network_->egress_pidfd() : -1};
   for (std::size_t i = 0; i < fds.size(); ++i) waiting.at(i) = {fds.at(i), POLLIN, 0};
   const int ready = ::poll(waiting.data(), waiting.size(), poll_timeout());
   if (ready < 0) return;
@@ -69,6 +74,7 @@ void Shim::poll_once() {
   if (waiting[5].revents != 0) on_engine_end();
   if (waiting[4].revents != 0 && link_ && link_->fd() == fds[4]) on_init_link();
   if (waiting[3].revents != 0 && init_pidfd_.valid()) on_init_exit();
+  if (waiting[6].revents != 0 && network_) network_->on_egress_end();
   if (waiting[1].revents != 0 && agent_.valid()) on_agent_message();
   if (waiting[0].revents != 0) accept_agent();
 }
@@ -188,6 +194,17 @@ int serve_in_background(const ShimOptions& options, const PodSpec& spec, UniqueF
   return status ? shim.serve() : 1;
 }
 
+/// Held by the background process, which inherits it, until its end. A shim that was told to destroy may take a moment
+/// to be gone; one that lives must never get a second beside it.
+Result<UniqueFd> lock_pod(const PodLayout& layout) {
+  CACS_ASSIGN(UniqueFd fd, open_file(layout.shim_lock(), O_RDWR | O_CREAT, 0600));
+  for (int round = 0; ::flock(fd.get(), LOCK_EX | LOCK_NB) != 0; ++round) {
+    if (errno != EWOULDBLOCK || round == 500) return errno_error(errno, "lock the pod: another shim has it");
+    ::usleep(10'000);
+  }
+  return fd;
+}
+
 }  // namespace
 
 int run_shim(const ShimOptions& options) {
@@ -202,6 +219,8 @@ int run_shim(const ShimOptions& options) {
   if (!object) return fail(object.error().to_string());
   const auto spec = parse_pod_spec(*object);
   if (!spec) return fail(spec.error().to_string());
+  const auto lock = lock_pod(options.layout);
+  if (!lock) return fail(lock.error().to_string());
   std::array<int, 2> report{};
   if (::pipe2(report.data(), O_CLOEXEC) != 0) return fail("pipe");
   UniqueFd read_end(report[0]);

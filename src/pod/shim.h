@@ -51,6 +51,8 @@ int run_shim(const ShimOptions& options);
 /// own report of failure taints the pod: it is killed (design, principle 4).
 class Shim {
  public:
+  static constexpr const char* kEngineGroup = "-engine";
+
   Shim(ShimOptions options, PodSpec spec);
 
   /// Everything that must hold before connections are taken. In the background process.
@@ -96,6 +98,7 @@ class Shim {
   JsonObject status() const;
   Status set_up_surroundings();
   Status adopt();
+  void adopt_dead();
   Status note_init(pid_t pid);
   void connect_init();
   void on_init_link();
@@ -113,6 +116,8 @@ class Shim {
   void on_engine_end();
   void finish_cut(const ExitStatus& status);
   void taint(const Error& error);
+  void remove_engine_group();
+  void reap_orphans() const;
   Status check_outside() const;
   JsonObject cut_timings() const;
   static void answer_notify(const UniqueFd& connection, bool go);
@@ -129,6 +134,7 @@ class Shim {
   UniqueFd agent_;
   std::optional<PodNetwork> network_;
   std::optional<PodCgroup> cgroup_;
+  std::optional<PodCgroup> engine_group_;  ///< of a dump: so that nothing the engine forks is left behind
   std::optional<ProcessIdentity> init_;
   UniqueFd init_pidfd_;
   bool init_is_child_ = false;

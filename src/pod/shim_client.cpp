@@ -30,7 +30,7 @@ Result<JsonObject> ShimClient::call(JsonObject message, std::chrono::millisecond
   waiting_[seq] = std::nullopt;
   if (const auto sent = send_message(fd_.get(), message); !sent) {
     waiting_.erase(seq);
-    return sent.error();
+    return gone().with_context(sent.error().message);
   }
   const bool done = answered_.wait_for(lock, limit, [&] { return lost_ || waiting_[seq].has_value(); });
   std::optional<JsonObject> answer = std::move(waiting_[seq]);

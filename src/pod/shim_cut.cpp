@@ -7,6 +7,7 @@
 
 #include <poll.h>
 #include <sys/socket.h>
+#include <sys/wait.h>
 #include <unistd.h>
 
 #include <array>
@@ -72,6 +73,8 @@ Status Shim::op_cut(const JsonObject& message) {
   CACS_ASSIGN(const std::string checkpoint, json_string(message, "checkpoint"));
   CACS_ASSIGN(const std::string images, json_string(message, "images"));
   CACS_TRY(check_outside());
+  // The death of an engine is the death of one process. What it has forked is found by the group.
+  CACS_ASSIGN(engine_group_, PodCgroup::create(cgroup_name() + kEngineGroup, {}));
   if (link_) {
     Status parted = link_->quiesce(std::chrono::seconds(5));
     link_.reset();
@@ -92,11 +95,13 @@ Status Shim::op_cut(const JsonObject& message) {
   Command command = engine_->dump_command(request);
   // If we die the engine must not go on: nobody would give it a verdict. Whoever adopts the pod finds cut.json.
   command.die_with_parent = true;
+  command.cgroups = engine_group_->directories();
   CACS_TRY(
       write_file_durably(options_.layout.cut_state(), boost::json::serialize(JsonObject{{"checkpoint", checkpoint}})));
   auto run = spawn(command);
   if (!run) {
     ::unlink(options_.layout.cut_state().c_str());
+    remove_engine_group();
     connect_init();
     return run.error();
   }
@@ -174,11 +179,31 @@ void Shim::on_engine_end() {
   }
   auto ended = engine_run_->wait();
   engine_run_.reset();
+  remove_engine_group();
   if (!ended) {
     taint(ended.error());
     return;
   }
   finish_cut(*ended);
+}
+
+void Shim::remove_engine_group() {
+  if (!engine_group_) return;
+  if (const auto removed = engine_group_->remove(); !removed) spdlog::warn("{}", removed.error().to_string());
+  engine_group_.reset();
+  reap_orphans();
+}
+
+/// Children of engines that ended before them became ours; those that have ended too are waited for.
+void Shim::reap_orphans() const {
+  while (true) {
+    siginfo_t info{};
+    if (::waitid(P_ALL, 0, &info, WEXITED | WNOHANG | WNOWAIT) != 0 || info.si_pid == 0) return;
+    const bool ours = (init_ && init_->pid == info.si_pid) || (engine_run_ && engine_run_->pid() == info.si_pid) ||
+                      (network_ && network_->egress_pid() == info.si_pid);
+    if (ours) return;  // whoever waits for it does so; the others are found after that
+    ::waitpid(info.si_pid, nullptr, WNOHANG);
+  }
 }
 
 void Shim::finish_cut(const ExitStatus& status) {

@@ -107,7 +107,7 @@ void Shim::on_restore_end() {
   if (!ended || !ended->success()) {
     result = ended && !ended->signaled
                  ? Status(engine_->reason(log ? *log : "", true))
-                 : Status(make_error(ErrorCode::kInternal, "the engine was killed during the restore"));
+                 : Status(make_error(ErrorCode::kUnavailable, "the engine was killed during the restore"));
     phase_ = Phase::kReady;
   } else {
     auto pid_text = read_text_file(options_.layout.dir / "init.pid", 64);
@@ -137,6 +137,11 @@ Status Shim::note_init(pid_t pid) {
 }
 
 Status Shim::adopt() {
+  CACS_ASSIGN(cgroup_, PodCgroup::open(cgroup_name()));
+  CACS_ASSIGN(engine_group_, PodCgroup::open(cgroup_name() + kEngineGroup));
+  remove_engine_group();
+  // The shim before us died while it made the pod: what it left is found by the cgroup, and there is nothing to run.
+  if (::access(options_.layout.init_state().c_str(), F_OK) != 0) return {};
   CACS_ASSIGN(const std::string text, read_text_file(options_.layout.init_state()));
   CACS_ASSIGN(const JsonObject state, parse_json_object(text, "init.json"));
   ProcessIdentity identity;
@@ -146,17 +151,17 @@ Status Shim::adopt() {
   identity.start_time = static_cast<std::uint64_t>(start_time);
   CACS_ASSIGN(identity.boot_id, json_string(state, "boot_id"));
   init_ = identity;
-  CACS_ASSIGN(cgroup_, PodCgroup::open(cgroup_name()));
   auto process = open_process(identity);
-  if (!process) {
-    // It died together with its shim: all that is left of it is what init wrote.
-    phase_ = Phase::kExited;
-    const auto record = read_text_file(options_.layout.upper().string() + CACS_EXIT_FILE, 256);
-    exit_ = combine_exit(record ? *record : "", spec_.incarnation, std::nullopt, cgroup_->oom_kills() > 0);
+  auto network = process ? PodNetwork::adopt(spec_, identity.pid) : Result<PodNetwork>(process.error());
+  // A dead one that nobody has reaped yet still has its number and its identity, but no namespaces.
+  pollfd dead{process ? process->get() : -1, POLLIN, 0};
+  if (!process || ::poll(&dead, 1, 0) == 1) {
+    adopt_dead();
     return {};
   }
+  CACS_TRY(network);
+  network_ = *std::move(network);
   init_pidfd_ = *std::move(process);
-  CACS_ASSIGN(network_, PodNetwork::adopt(spec_, identity.pid));
   surroundings_ = true;
   phase_ = Phase::kRunning;
   if (::access(options_.layout.cut_state().c_str(), F_OK) == 0) {
@@ -169,6 +174,21 @@ Status Shim::adopt() {
   }
   connect_init();
   return {};
+}
+
+/// The pod's init died together with its shim, or before it.
+void Shim::adopt_dead() {
+  phase_ = Phase::kExited;
+  tainted_ = ::access(options_.layout.cut_state().c_str(), F_OK) == 0;
+  // The shim before us may have seen its end, as nobody can any more; else all that is left is what init wrote.
+  if (const auto seen = read_text_file(options_.layout.exit_state(), 4096); seen) {
+    if (const auto exit = parse_json_object(*seen, "exit.json"); exit) {
+      exit_ = PodExit::from_json(*exit);
+      return;
+    }
+  }
+  const auto record = read_text_file(options_.layout.upper().string() + CACS_EXIT_FILE, 256);
+  exit_ = combine_exit(record ? *record : "", spec_.incarnation, std::nullopt, cgroup_->oom_kills() > 0);
 }
 
 void Shim::connect_init() {
@@ -270,6 +290,7 @@ JsonObject Shim::status() const {
 Status Shim::op_destroy() {
   // The engine first: it may hold the pod's tasks, and must not make new ones behind our back.
   engine_run_.reset();
+  remove_engine_group();
   cut_.held_notify.reset();
   if (init_ && init_pidfd_.valid()) {
     ::kill(init_->pid, SIGKILL);  // the pidfd is open and the process not reaped: the number is still its own

@@ -1,0 +1,36 @@
+#!/usr/bin/env bash
+# The long soak: 200 rounds of random kills over several seeds (tests/e2e/soak_test.cc), then one line that sums them up.
+# scripts/soak.sh [SEED...]; CACS_SOAK_ROUNDS: rounds in all.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CACS_CRIU=${CACS_CRIU:-$PWD/build/engine/criu/bin/criu}
+total=${CACS_SOAK_ROUNDS:-200}
+seeds=("$@")
+[ ${#seeds[@]} -gt 0 ] || seeds=(1 2 3 4 5)
+scripts/build.sh release cacs e2e_test
+log=build/soak.log
+: >"$log"
+violations=0
+for seed in "${seeds[@]}"; do
+  rounds=$(((total + ${#seeds[@]} - 1) / ${#seeds[@]}))
+  CACS_SOAK_SEED=$seed CACS_SOAK_ROUNDS=$rounds build/release/tests/e2e/e2e_test --gtest_filter='SoakTest.*' \
+    >"$log.$seed" 2>&1 || violations=$((violations + 1))
+  grep -E '^SOAK|Failure' "$log.$seed" || true
+  cat "$log.$seed" >>"$log"
+  rm "$log.$seed"
+done
+# One line a seed becomes one for all: numbers behind the same name are added.
+awk -v violations="$violations" '
+  /^SOAK/ {
+    for (i = 2; i <= NF; ++i) {
+      if ($i == "rounds") rounds += $(i + 1)
+      if ($i == "kills") in_kills = 1
+      if (split($i, part, "=") == 2) kills[part[1]] += part[2]
+    }
+  }
+  END {
+    printf "%d rounds;", rounds
+    for (kind in kills) printf " %s %d,", kind, kills[kind]
+    printf " violations in %d seeds\n", violations
+  }' "$log"
+[ "$violations" -eq 0 ] || { echo "the whole story is in $log" >&2; exit 1; }
