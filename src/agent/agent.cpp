@@ -63,7 +63,8 @@ Status Agent::set_up() {
   CACS_ASSIGN(delta_store_, delta::open_delta_store(options_.state_dir));
   if (!delta_store_.problem.empty()) spdlog::warn("{}", delta_store_.problem);
   CACS_ASSIGN(store_, CheckpointStore::open(options_.state_dir / "repository"));
-  // Pieces that were stored but not committed when the last agent died: their cuts are forgotten, nobody will commit them.
+  // Pieces that were stored but not committed when the last agent died: their cuts are forgotten, nobody will commit
+  // them.
   CACS_TRY(store_->repository().drop_all_pieces());
   collect_wanted_ = true;
   context_.state_dir = options_.state_dir;
@@ -176,7 +177,7 @@ Status Agent::check_restorable(const std::string& checkpoint, const pod::PodSpec
     const JsonObject* saved = json_find_object(piece.meta, "compatibility");
     if (saved != nullptr) CACS_TRY(check_compatible(*saved, context_.compatibility));
   }
-  return {};
+  return store_->check_base(*manifest, spec.pod);
 }
 
 Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body) {
