@@ -59,8 +59,8 @@ static int ask(const char* request, char* answer, size_t size) {
     return fail(CACS_NOT_IN_POD, "not running under CACS");
   }
   if (fd < 0) return fail(CACS_ERROR, strerror(errno));
-  const int good = send_text(fd, "cacs 1 client\n") && read_line(fd, answer, size) && strncmp(answer, "cacs ", 5) == 0 &&
-                   send_text(fd, request) && read_line(fd, answer, size);
+  const int good = send_text(fd, "cacs 1 client\n") && read_line(fd, answer, size) &&
+                   strncmp(answer, "cacs ", 5) == 0 && send_text(fd, request) && read_line(fd, answer, size);
   close(fd);
   if (!good) return fail(CACS_ERROR, "the connection to the pod's init was lost");
   if (strncmp(answer, "error ", 6) == 0) return fail(CACS_ERROR, answer + 6);
@@ -70,7 +70,8 @@ static int ask(const char* request, char* answer, size_t size) {
 int cacs_checkpoint(int flags, char* id, size_t id_size) {
   char answer[CACS_INIT_MAX_LINE];
   if (id != NULL && id_size > 0) id[0] = 0;
-  const int status = ask((flags & CACS_WAIT_COMMITTED) != 0 ? "checkpoint local\n" : "checkpoint -\n", answer, sizeof answer);
+  const int status =
+      ask((flags & CACS_WAIT_COMMITTED) != 0 ? "checkpoint local\n" : "checkpoint -\n", answer, sizeof answer);
   if (status != 0) return status;
   char* rest = answer;
   const char* verb = strsep(&rest, " ");

@@ -1,7 +1,7 @@
 /* libcacs: for applications that want to ask for a checkpoint themselves, or report progress.
  *
- * Nothing needs it: CACS saves programs that know nothing of it. With it a program can be saved at the moment that suits
- * it best (between two iterations), and knows afterwards whether it goes on or has been brought back to life.
+ * Nothing needs it: CACS saves programs that know nothing of it. With it a program can be saved at the moment that
+ * suits it best (between two iterations), and knows afterwards whether it goes on or has been brought back to life.
  *
  *   char id[64];
  *   switch (cacs_checkpoint(CACS_WAIT_COMMITTED, id, sizeof id)) {

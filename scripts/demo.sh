@@ -5,7 +5,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 cacs=$PWD/build/release/bin/cacs
 export CACS_CRIU=$PWD/build/engine/criu/bin/criu
-steps=${CACS_DEMO_STEPS:-12000}
+steps=${CACS_DEMO_STEPS:-40000}
 interval=${CACS_DEMO_INTERVAL:-5s}
 
 work=$(mktemp -d /tmp/cacs-demo-XXXXXX)
@@ -14,12 +14,14 @@ cleanup() {
   status=$?
   trap - EXIT INT TERM
   if [ -n "$server" ]; then
-    [ -z "${app:-}" ] || "$cacs" delete "$app" --yes >/dev/null 2>&1 || true
+    [ -z "${app:-}" ] || "$cacs" delete "$app" >/dev/null 2>&1 || true
     kill "$server" 2>/dev/null && wait "$server" 2>/dev/null || true
   fi
-  agent=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$work/state/nodes/local-0/agent.json" 2>/dev/null || true)
+  # The agent outlives its server on purpose; this one's work is over, and with its last pod gone it unmounts its files.
+  agent=$(sed -n 's/.*"pid": *\([0-9]*\).*/\1/p' "$work/state/nodes/local-0/agent.pid" 2>/dev/null || true)
   [ -z "$agent" ] || kill "$agent" 2>/dev/null || true
   for _ in $(seq 100); do mountpoint -q "$work/state/nodes/local-0/delta" || break; sleep 0.1; done
+  mountpoint -q "$work/state/nodes/local-0/delta" && umount "$work/state/nodes/local-0/delta"
   [ "$status" -eq 0 ] || tail -n 20 "$work/server.log" 2>/dev/null || true
   rm -rf "$work"
   exit "$status"
@@ -42,6 +44,7 @@ neighbor        0.3 bin
 neigh_modify    every 20 delay 0 check no
 fix             1 all nve
 thermo          500
+thermo_modify   flush yes
 run             $steps
 MELT
 
@@ -111,5 +114,5 @@ incarnation=$("$cacs" show "$app" -o json | python3 -c 'import json, sys; print(
 [ "$incarnation" -gt 1 ] || { echo "it was never restored" >&2; exit 1; }
 [ -s "$work/expected" ] && cmp "$work/expected" "$work/got"
 say "All $(wc -l <"$work/got") lines are equal to the last digit (incarnation $incarnation)."
-"$cacs" delete "$app" --yes
+"$cacs" delete "$app"
 app=

@@ -72,7 +72,7 @@ bool open_stdio(const char* out, const char* err) {
 /// In the child. Never returns; the errno of what failed goes into `report`.
 [[noreturn]] void become(int report, const char* user, const char* cwd, char** command, char** environment,
                          const char* out, const char* err) {
-  const auto give_up = [report](int error) {
+  const auto give_up = [&report] [[noreturn]] (int error) {
     const ssize_t put = write(report, &error, sizeof error);
     _exit(put == static_cast<ssize_t>(sizeof error) ? 127 : 126);
   };
@@ -102,9 +102,7 @@ bool open_stdio(const char* out, const char* err) {
   setenv("LOGNAME", identity.name, 0);
   setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 0);
   execvp(command[0], command);
-  const int error = errno;
-  const ssize_t put = write(report, &error, sizeof error);
-  _exit(put == static_cast<ssize_t>(sizeof error) ? 127 : 126);
+  give_up(errno);
 }
 
 pid_t launch(const char* user, const char* cwd, char** command, char** environment, const char* out, const char* err) {
