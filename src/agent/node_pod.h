@@ -64,6 +64,8 @@ class NodePod {
   Result<JsonObject> abort_cut(const std::string& checkpoint);
   Result<JsonObject> cut_view(const std::string& checkpoint, std::chrono::milliseconds wait);
 
+  /// What keeps the pod on the base that it started with; null while there is no root.
+  std::shared_ptr<basefs::Keeper> base();
   /// Adds what is known of the base's files to `warnings` of an explanation.
   void add_base_warnings(JsonObject& explanation);
 
@@ -114,7 +116,6 @@ class NodePod {
 
   // node_pod_base.cpp
   Status watch_base(const std::filesystem::path& root, const basefs::Record& seed);
-  std::shared_ptr<basefs::Keeper> base();
   void look_at_base();
   std::filesystem::path root_seen_by_shim();
 

@@ -19,7 +19,7 @@ namespace cacs::agent {
 namespace {
 
 constexpr std::size_t kKeptCuts = 16;
-constexpr std::chrono::seconds kBaseLimit(30);
+constexpr std::chrono::seconds kBaseLimit(10);
 
 std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())

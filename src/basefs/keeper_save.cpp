@@ -25,7 +25,7 @@ constexpr std::size_t kMaxLinks = 64;
 
 /// The program goes first.
 void give_way() {
-  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 10);
+  ::setpriority(PRIO_PROCESS, static_cast<id_t>(::gettid()), 5);
   constexpr int kBestEffortLowest = (2 << 13) | 7;
   ::syscall(SYS_ioprio_set, 1, 0, kBestEffortLowest);
 }

@@ -72,10 +72,18 @@ std::optional<Surroundings> surroundings_of_file(const std::filesystem::path& ba
   }
   if (directory.ends_with("/__pycache__")) directory = parent_of(directory);
   // From a module of a package up to the directory that packages are looked for in.
-  while (depth(directory) > 1 && is_there(inside(base, directory) / "__init__.py")) directory = parent_of(directory);
+  std::string package;
+  while (depth(directory) > 1 && is_there(inside(base, directory) / "__init__.py")) {
+    package = directory;
+    directory = parent_of(directory);
+  }
   if (!system) return tree_or_directory(directory);
   // /usr/lib/python3.11 is a tree of modules; /usr/bin with a script in it is not.
   if (depth(directory) < 3) return std::nullopt;
+  // Where the distribution puts the packages of every program: this program uses the one.
+  if (directory.ends_with("/dist-packages") || directory.ends_with("/site-packages")) {
+    return package.empty() ? Surroundings{directory, false} : Surroundings{package, true};
+  }
   return Surroundings{directory, true};
 }
 
@@ -83,7 +91,7 @@ std::optional<Surroundings> surroundings_of_directory(const std::filesystem::pat
   if (depth(path) < 2) return std::nullopt;
   if (!is_system_directory(path)) return tree_or_directory(path);
   if (depth(path) < 3 || !has_modules(inside(base, path))) return std::nullopt;
-  return Surroundings{path, true};
+  return Surroundings{path, false};
 }
 
 void walk(const std::filesystem::path& base, const Surroundings& where, const std::vector<std::string>& excluded,

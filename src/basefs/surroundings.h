@@ -23,11 +23,12 @@ bool is_module(std::string_view path);
 /// The system's own directories: there only what is opened counts, modules excepted.
 bool is_system_directory(std::string_view path);
 
-/// What belongs to a file that was opened: the tree that its package lies in, for a module; the tree of its directory
-/// outside of the system's; nothing for a shared library or a file of the system.
+/// What belongs to a file that was opened: for a module the tree that its package lies in (the package alone where a
+/// distribution collects everybody's); the tree of its directory outside of the system's; nothing for a shared library
+/// or another file of the system.
 std::optional<Surroundings> surroundings_of_file(const std::filesystem::path& base, const std::string& path);
-/// What belongs to a directory that was listed, or that the program was told of: itself, unless it is the system's and
-/// has no modules in it.
+/// What belongs to a directory that was listed, or that the program was told of: its tree; of one of the system's the
+/// files in it, if modules are among them.
 std::optional<Surroundings> surroundings_of_directory(const std::filesystem::path& base, const std::string& path);
 
 /// The files and links in it, directory by directory, sorted. Not entered: other file systems, names that begin with a

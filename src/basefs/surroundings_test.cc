@@ -25,7 +25,12 @@ TEST(Surroundings, OfAModuleAreTheTreeThatItsPackageLiesIn) {
   write_text(base.path() / "opt/site/pkg/sub/__init__.py", "");
   EXPECT_EQ(surroundings_of_file(base.path(), "/opt/site/pkg/sub/m.py"), (Surroundings{"/opt/site", true}));
   write_text(base.path() / "usr/share/tool/a.py", "");
-  EXPECT_EQ(surroundings_of_directory(base.path(), "/usr/share/tool"), (Surroundings{"/usr/share/tool", true}));
+  EXPECT_EQ(surroundings_of_directory(base.path(), "/usr/share/tool"), (Surroundings{"/usr/share/tool", false}));
+  write_text(base.path() / "usr/lib/python3/dist-packages/numbers/__init__.py", "");
+  EXPECT_EQ(surroundings_of_file(base.path(), "/usr/lib/python3/dist-packages/numbers/a.py"),
+            (Surroundings{"/usr/lib/python3/dist-packages/numbers", true}));
+  EXPECT_EQ(surroundings_of_file(base.path(), "/usr/lib/python3/dist-packages/single.py"),
+            (Surroundings{"/usr/lib/python3/dist-packages", false}));
   EXPECT_EQ(surroundings_of_directory(base.path(), "/usr/share/none"), std::nullopt);
   EXPECT_EQ(surroundings_of_directory(base.path(), "/tmp"), std::nullopt);
 }
