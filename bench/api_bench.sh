@@ -10,6 +10,7 @@ server=build/release/src/api/api_bench_server
 
 coproc SERVER { exec "$server"; }
 pid=$SERVER_PID
+# shellcheck disable=SC2034  # used as {input} below
 input=${SERVER[1]}
 trap 'exec {input}>&-; wait "$pid" 2>/dev/null || true' EXIT
 read -r url <&"${SERVER[0]}"

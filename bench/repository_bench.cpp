@@ -65,7 +65,7 @@ std::string store(Repository& repository, int fd, StreamKind kind, const char* w
   const double cpu = cpu_seconds() - cpu_start;
   Manifest manifest{.checkpoint = new_uuid(), .application = "bench"};
   manifest.entries.push_back({"image", blob});
-  const std::string id = manifest.checkpoint;
+  std::string id = manifest.checkpoint;
   must(writer->commit(std::move(manifest)));
   const double all = std::chrono::duration<double>(Clock::now() - start).count();
   std::printf(

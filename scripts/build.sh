@@ -17,6 +17,6 @@ if ! cmake -S . -B "build/$kind" -G Ninja "${options[@]}" >"$log" 2>&1; then
   cat "$log" >&2
   exit 1
 fi
-# Precompiled headers and ccache need this to share objects between builds.
-export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=$PWD
+# Precompiled headers and ccache need this to share objects between builds and between clones.
+export CCACHE_SLOPPINESS=pch_defines,time_macros CCACHE_BASEDIR=$PWD CCACHE_NOHASHDIR=1
 exec ninja -C "build/$kind" --quiet "$@"

@@ -2,6 +2,7 @@
 # scripts/lint.sh: clang-format, the rules of scripts/check-layers.sh, shell scripts, clang-tidy. Findings are errors.
 # clang-tidy remembers what passed (by the contents of the file, of the project's headers that it includes, of .clang-tidy
 # and of its compile command) under ${XDG_CACHE_HOME:-~/.cache}/cacs-tidy, so that a run without changes takes seconds.
+# LINT_JOBS is the number of clang-tidy processes at a time, by default one a core.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 failed=0
@@ -65,7 +66,7 @@ materials() {
     END { for (file in commands) if (file ~ /\.cpp$/ && file in hash) print closure(file) commands[file] "\t" file }'
 }
 
-salt=$(clang-tidy --version | sha256sum; sha256sum <.clang-tidy)
+salt=$(clang-tidy --version | sha256sum; git ls-files --cached --others --exclude-standard -- .clang-tidy "*/.clang-tidy" | xargs sha256sum)
 todo=()
 while IFS=$'\t' read -r material file; do
   key=$(printf '%s%s' "$salt" "$material" | sha256sum | cut -d' ' -f1)
@@ -85,6 +86,6 @@ tidy_one() {
 export -f tidy_one
 if ((${#todo[@]})); then
   echo "lint: clang-tidy over $((${#todo[@]} / 2)) files" >&2
-  printf '%s\0' "${todo[@]}" | xargs -0 -n2 -P2 bash -c 'tidy_one "$0" "$1" "$2"' "$cache" || fail "clang-tidy"
+  printf '%s\0' "${todo[@]}" | xargs -0 -n2 -P"${LINT_JOBS:-$(nproc)}" bash -c 'tidy_one "$0" "$1" "$2"' "$cache" || fail "clang-tidy"
 fi
 exit "$failed"

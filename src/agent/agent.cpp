@@ -68,6 +68,7 @@ Status Agent::set_up() {
   CACS_TRY(store_->repository().drop_all_pieces());
   collect_wanted_ = true;
   context_.state_dir = options_.state_dir;
+  context_.mask_dir = options_.mask_dir;
   context_.delta_dir = delta_store_.directory / "pods";
   CACS_TRY(make_directories(context_.delta_dir, 0755));
   context_.program = options_.program;
@@ -284,7 +285,7 @@ Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
 }
 
 Status Agent::delete_checkpoint(const std::string& checkpoint) {
-  const Status removed = store_->repository().remove(checkpoint);
+  Status removed = store_->repository().remove(checkpoint);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
   const std::lock_guard lock(collect_mutex_);
   collect_wanted_ = true;

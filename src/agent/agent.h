@@ -17,6 +17,7 @@ namespace cacs::agent {
 
 struct AgentOptions {
   std::filesystem::path state_dir;  ///< of this node; made where missing
+  std::filesystem::path mask_dir;   ///< what no pod may see: the server's state directory, or this node's
   std::string node = "local-0";
   std::filesystem::path program;       ///< cacs
   std::filesystem::path init_program;  ///< cacs-init

@@ -149,6 +149,8 @@ Status NodePod::start_shim(bool adopt) {
                   layout_.delta.string(),
                   "--state",
                   context_.state_dir.string(),
+                  "--mask",
+                  context_.mask_dir.string(),
                   "--init",
                   context_.init_program.string(),
                   "--criu",

@@ -25,6 +25,7 @@ namespace cacs::agent {
 /// What a pod needs of its agent. Outlives every pod.
 struct PodContext {
   std::filesystem::path state_dir;
+  std::filesystem::path mask_dir;  ///< what no pod may see
   std::filesystem::path delta_dir;
   std::filesystem::path program;       ///< cacs itself, to start shims
   std::filesystem::path init_program;  ///< cacs-init

@@ -45,7 +45,8 @@ Status NodePod::watch_base(const std::filesystem::path& root, const basefs::Reco
   options.upper = layout_.upper();
   options.directory = layout_.dir / "base";
   options.prefix = layout_.merged();
-  options.excluded = {context_.state_dir.string(), context_.delta_dir.string(), "/proc", "/sys", "/dev"};
+  options.excluded = {
+      context_.state_dir.string(), context_.mask_dir.string(), context_.delta_dir.string(), "/proc", "/sys", "/dev"};
   for (const auto& mount : spec_.mounts) options.excluded.push_back(mount.target);
   options.report = [this](const std::string& path, const std::string& what) {
     push_event("pod.base_changed", {{"path", printable(path, 4096)}, {"what", what}});

@@ -212,6 +212,7 @@ ActionResult Run::begin_cut() {
   const JsonObject body{{"incarnation", action_.incarnation}, {"reason", reason}, {"deadline_ms", kCutDeadlineMs}};
   // All pods at once: each waits frozen for the slowest.
   std::vector<std::future<Status>> begun;
+  begun.reserve(static_cast<std::size_t>(pods()));
   for (int pod = 0; pod < pods(); ++pod) {
     begun.push_back(std::async(std::launch::async, [this, pod, &body]() -> Status {
       CACS_ASSIGN(const auto agent, agent_of(pod));

@@ -3,6 +3,7 @@
 #include <optional>
 #include <string>
 #include <string_view>
+#include <utility>
 #include <vector>
 
 #include "application/lifecycle.h"
@@ -13,7 +14,7 @@ namespace cacs::application::internal {
 /// One step: a copy of the state being changed, and what comes out beside it.
 class Step {
  public:
-  Step(const State& state, Mutation mutation) : s_(state), mutation_(mutation) {}
+  Step(State state, Mutation mutation) : s_(std::move(state)), mutation_(mutation) {}
 
   void handle(const Event& event);
   void settle();

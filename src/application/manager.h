@@ -11,7 +11,7 @@ namespace cacs::application {
 
 struct ManagerOptions {
   std::size_t workers = 16;                             ///< threads that run actions
-  std::chrono::milliseconds poll_wait{2'000};          ///< of one long poll of an agent's events
+  std::chrono::milliseconds poll_wait{2'000};           ///< of one long poll of an agent's events
   std::chrono::milliseconds reconnect_wait{500};        ///< before an agent that does not answer is asked again
   std::chrono::milliseconds time_limit_margin{10'000};  ///< at least; for the checkpoint before the wall time is over
 };

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace cacs::application {
 namespace {
 
@@ -25,6 +27,14 @@ Status refuse_unsupported(const Asr& asr) {
        R"(leave it out or give ["local"])"},
       {asr.checkpoint_interval_auto, "checkpoint.interval", R"(the interval "auto")", R"(give a time, like "10m")"},
       {!asr.ports.empty(), "network.ports", "published ports", "leave them out"},
+      {asr.disk_bytes > 0, "resources.disk", "a limit on disk space", "leave it out"},
+      {!asr.health_command.empty(), "health", "a health command", "leave it out"},
+      {asr.fence != "lease", "recovery.fence", "a fence other than a lease", R"(leave it out or give "lease")"},
+      {asr.priority != 0, "priority", "a priority", "leave it out or give 0"},
+      {std::any_of(asr.mounts.begin(), asr.mounts.end(), [](const AsrMount& mount) { return mount.rollback; }),
+       "mounts", "a mount whose files roll back", "leave `rollback` out: files outside of mounts always roll back"},
+      {asr.reset_external_connections, "checkpoint.external_connections", "connections that are reset",
+       R"(leave it out or give "refuse")"},
       {!asr.secrets.empty(), "secrets", "secrets", "put the value in a file that only the application's user can read"},
       {!asr.secret_env.empty(), "env", "a variable marked secret (there is no sealed store to keep it in yet)",
        "put the value in a file that only the application's user can read"},

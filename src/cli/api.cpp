@@ -114,6 +114,7 @@ Result<std::string> pick_item(const std::vector<JsonObject>& items, std::string_
   if (found.size() > 1) return ambiguous(found, text, kind);
   if (found.size() == 1) return json_string_or(*found.front(), "id", "");
   std::vector<std::string> names;
+  names.reserve(items.size());
   for (const auto& item : items) names.push_back(json_string_or(item, "name", ""));
   const std::vector<std::string_view> views(names.begin(), names.end());
   const auto near = nearest_name(text, views);

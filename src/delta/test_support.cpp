@@ -23,14 +23,14 @@ namespace cacs::delta {
 namespace {
 
 void enter_private_mount_namespace() {
-  static const bool done = [] {
+  static const bool kDone = [] {
     if (::unshare(CLONE_NEWNS) != 0 || ::mount("none", "/", nullptr, MS_REC | MS_PRIVATE, nullptr) != 0) {
       ADD_FAILURE() << "these tests need root: " << std::strerror(errno);
       return false;
     }
     return true;
   }();
-  ASSERT_TRUE(done);
+  ASSERT_TRUE(kDone);
 }
 
 std::string xattrs_of(const std::string& path) {

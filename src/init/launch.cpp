@@ -14,8 +14,6 @@
 
 #include "init/protocol.h"
 
-extern char** environ;
-
 namespace {
 
 struct Identity {

@@ -41,11 +41,13 @@ Result<std::string> need(const Flags& flags, const std::string& name) {
 }  // namespace
 
 Result<int> run_agent_role(const std::vector<std::string>& arguments) {
-  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node"}));
+  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node", "--mask"}));
   agent::AgentOptions options;
   CACS_ASSIGN(options.state_dir, need(flags, "--state"));
   CACS_ASSIGN(options.node, need(flags, "--node"));
   options.state_dir = std::filesystem::absolute(options.state_dir);
+  const auto mask = flags.find("--mask");
+  options.mask_dir = mask == flags.end() ? options.state_dir : std::filesystem::absolute(mask->second);
   CACS_ASSIGN(options.program, own_program());
   CACS_ASSIGN(options.init_program, find_init_program());
   CACS_ASSIGN(options.criu, engine::find_criu());
@@ -54,11 +56,12 @@ Result<int> run_agent_role(const std::vector<std::string>& arguments) {
 
 Result<int> run_shim_role(const std::vector<std::string>& arguments) {
   CACS_ASSIGN(const Flags flags,
-              parse_flags(arguments, {"--dir", "--delta", "--state", "--init", "--criu", "--adopt"}));
+              parse_flags(arguments, {"--dir", "--delta", "--state", "--mask", "--init", "--criu", "--adopt"}));
   pod::ShimOptions options;
   CACS_ASSIGN(options.layout.dir, need(flags, "--dir"));
   CACS_ASSIGN(options.layout.delta, need(flags, "--delta"));
   CACS_ASSIGN(options.state_dir, need(flags, "--state"));
+  CACS_ASSIGN(options.mask_dir, need(flags, "--mask"));
   CACS_ASSIGN(options.init_program, need(flags, "--init"));
   CACS_ASSIGN(options.criu, need(flags, "--criu"));
   options.adopt = flags.count("--adopt") != 0;

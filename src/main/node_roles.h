@@ -7,10 +7,10 @@
 
 namespace cacs::main {
 
-/// `cacs agent --state DIR --node NAME`, as a cloud's driver starts it.
+/// `cacs agent --state DIR --node NAME [--mask DIR]`, as a cloud's driver starts it.
 Result<int> run_agent_role(const std::vector<std::string>& arguments);
 
-/// `cacs shim --dir DIR --delta DIR --state DIR --init FILE --criu FILE [--adopt]`, as an agent starts it.
+/// `cacs shim --dir DIR --delta DIR --state DIR --mask DIR --init FILE --criu FILE [--adopt]`, as an agent starts it.
 Result<int> run_shim_role(const std::vector<std::string>& arguments);
 
 }  // namespace cacs::main

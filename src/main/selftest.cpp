@@ -39,8 +39,8 @@ raise SystemExit(0 if got == sent and peer.recv(5) == b'after' else 3)
 
 class SelfTest {
  public:
-  SelfTest(const std::filesystem::path& init_program, const std::filesystem::path& criu)
-      : init_program_(init_program), criu_(criu) {}
+  SelfTest(std::filesystem::path init_program, std::filesystem::path criu)
+      : init_program_(std::move(init_program)), criu_(std::move(criu)) {}
 
   Status run() {
     std::string pattern = "/tmp/cacs-selftest-XXXXXX";
@@ -99,7 +99,7 @@ class SelfTest {
     ::unlink(layout().notify_program().c_str());
     if (::symlink(init_program_.c_str(), layout().notify_program().c_str()) != 0) return errno_error(errno, "symlink");
     CACS_TRY(write_file_durably(layout().spec(), boost::json::serialize(pod::pod_spec_to_json(spec_))));
-    if (pod::run_shim({layout(), state_, init_program_, criu_, false}) != 0) {
+    if (pod::run_shim({layout(), state_, state_, init_program_, criu_, false}) != 0) {
       return make_error(ErrorCode::kInternal, "the shim of the test's pod did not start");
     }
     CACS_ASSIGN(client_, pod::ShimClient::connect(layout(), [this](const JsonObject& event) { on_event(event); }));

@@ -150,7 +150,7 @@ Result<Target> parse_target(std::string_view target) {
        split(target.substr(1, question == std::string_view::npos ? question : question - 1), '/')) {
     if (out.segments.size() >= kMaxParts) return bad_target("more than 64 path segments");
     CACS_ASSIGN(std::string segment, decode_text(raw, false, "path"));
-    if (segment == "." || segment == "..") return bad_target("path holds a \".\" or \"..\" segment");
+    if (segment == "." || segment == "..") return bad_target(R"(path holds a "." or ".." segment)");
     out.segments.push_back(std::move(segment));
   }
   if (!out.segments.empty() && out.segments.back().empty()) out.segments.pop_back();

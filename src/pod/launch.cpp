@@ -51,11 +51,14 @@ Status become_init(const PodLayout& layout, const PodSpec& spec, int network_fd,
   std::vector<std::string> words{CACS_POD_DIR "/cacs-init", "init", spec.user, spec.workdir};
   words.insert(words.end(), spec.command.begin(), spec.command.end());
   std::vector<std::string> variables;
+  variables.reserve(spec.env.size() + 2);
   for (const auto& [key, value] : spec.env) variables.push_back(key + "=" + value);
   variables.push_back("CACS_POD=" + spec.pod);
   variables.push_back("CACS_APPLICATION=" + spec.application);
   std::vector<char*> argv;
   std::vector<char*> envp;
+  argv.reserve(words.size() + 1);
+  envp.reserve(variables.size() + 1);
   for (auto& word : words) argv.push_back(word.data());
   for (auto& variable : variables) envp.push_back(variable.data());
   argv.push_back(nullptr);

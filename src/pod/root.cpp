@@ -202,8 +202,7 @@ Status enter_pod_root(const PodLayout& layout, const PodSpec& spec) {
   return {};
 }
 
-Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::filesystem::path& init_program,
-                      const std::filesystem::path& state_dir) {
+Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::filesystem::path& init_program) {
   const auto upper = layout.upper();
   CACS_TRY(make_directories(upper));
   ::umask(022);
@@ -222,8 +221,6 @@ Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::f
   CACS_TRY(write_delta_file(upper, "/etc/hostname", spec.pod + "\n", 0644));
   CACS_TRY(write_delta_file(upper, "/etc/resolv.conf", resolv_conf(spec.egress), 0644));
   CACS_TRY(copy_directory_attributes(upper, "/etc"));
-  CACS_TRY(make_opaque(upper.string() + state_dir.string()));
-  CACS_TRY(copy_directory_attributes(upper, state_dir.parent_path()));
   for (const auto& file : spec.files) {
     CACS_TRY(
         write_delta_file(upper, file.path, file.content, file.mode).context("write the file " + printable(file.path)));
@@ -233,6 +230,11 @@ Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::f
     CACS_TRY(make_directories(upper.string() + spec.workdir));
   }
   return write_incarnation(layout, spec);
+}
+
+Status mask_directory(const PodLayout& layout, const std::filesystem::path& directory) {
+  CACS_TRY(make_opaque(layout.upper().string() + directory.string()));
+  return copy_directory_attributes(layout.upper(), directory.parent_path());
 }
 
 Status write_incarnation(const PodLayout& layout, const PodSpec& spec) {

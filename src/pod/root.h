@@ -34,10 +34,13 @@ std::vector<engine::ExternalMount> external_mounts(const PodLayout& layout, cons
 Status enter_pod_root(const PodLayout& layout, const PodSpec& spec);
 
 /// What CACS puts into the delta of a pod that starts from nothing: /.cacs with init, /etc/hosts, resolv.conf, the
-/// files of the ASR, and the mask over `state_dir` (a pod never sees keys, sockets or other pods). `init_program` is
-/// copied, so that the pod keeps the init that it started with through every restore.
-Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::filesystem::path& init_program,
-                      const std::filesystem::path& state_dir);
+/// files of the ASR. `init_program` is copied, so that the pod keeps the init that it started with through every
+/// restore.
+Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::filesystem::path& init_program);
+
+/// Hides a directory of the host with everything in it: a pod never sees keys, sockets or other pods. Before the
+/// overlay is mounted, at a start and at a restore alike, because the directory may be another one there.
+Status mask_directory(const PodLayout& layout, const std::filesystem::path& directory);
 
 /// Writes what tells a restored init that it was restored. Before the engine runs.
 Status write_incarnation(const PodLayout& layout, const PodSpec& spec);

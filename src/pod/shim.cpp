@@ -111,7 +111,7 @@ void Shim::on_agent_lost() {
   }
 }
 
-void Shim::emit(JsonObject event) {
+void Shim::emit(const JsonObject& event) {
   // Without an agent nobody listens; it asks for the status when it comes back.
   if (!agent_.valid()) return;
   if (const auto sent = send_message(agent_.get(), event); !sent) on_agent_lost();

@@ -21,7 +21,8 @@ namespace cacs::pod {
 
 struct ShimOptions {
   PodLayout layout;
-  std::filesystem::path state_dir;     ///< of the node: masked in the pod
+  std::filesystem::path state_dir;     ///< of the node
+  std::filesystem::path mask_dir;      ///< keys, sockets, other pods: what no pod may see
   std::filesystem::path init_program;  ///< cacs-init
   std::filesystem::path criu;
   bool adopt = false;  ///< the pod runs already; its shim died
@@ -82,7 +83,7 @@ class Shim {
   void accept_agent();
   void on_agent_message();
   void on_agent_lost();
-  void emit(JsonObject event);
+  void emit(const JsonObject& event);
   JsonObject dispatch(const JsonObject& message);
   int poll_timeout() const;
   void on_deadline();

@@ -73,7 +73,7 @@ Status Shim::op_cut(const JsonObject& message) {
   CACS_ASSIGN(const std::string images, json_string(message, "images"));
   CACS_TRY(check_outside());
   if (link_) {
-    const Status parted = link_->quiesce(std::chrono::seconds(5));
+    Status parted = link_->quiesce(std::chrono::seconds(5));
     link_.reset();
     if (!parted) return parted;
   }

@@ -63,12 +63,13 @@ Status Shim::op_mount() {
   if (root_mounted_) return {};
   if (phase_ == Phase::kNew) {
     CACS_TRY(set_up_surroundings());
-    CACS_TRY(fill_new_delta(options_.layout, spec_, options_.init_program, options_.state_dir));
+    CACS_TRY(fill_new_delta(options_.layout, spec_, options_.init_program));
   } else if (phase_ == Phase::kReady) {
     CACS_TRY(write_incarnation(options_.layout, spec_));
   } else {
     return wrong_phase("mount");
   }
+  CACS_TRY(mask_directory(options_.layout, options_.mask_dir));
   CACS_TRY(mount_pod_root(options_.layout, spec_));
   root_mounted_ = true;
   return {};

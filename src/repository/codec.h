@@ -15,6 +15,8 @@ class ChunkCodec {
  public:
   ChunkCodec();
   ~ChunkCodec();
+  ChunkCodec(const ChunkCodec&) = delete;
+  ChunkCodec& operator=(const ChunkCodec&) = delete;
   ChunkCodec(ChunkCodec&&) noexcept;
   ChunkCodec& operator=(ChunkCodec&&) noexcept;
 

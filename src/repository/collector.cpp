@@ -18,7 +18,7 @@ class Collection {
   Collection(Core& core, const CollectOptions& options) : core_(core), options_(options), reach_(core) {}
 
   Result<CollectResult> run() {
-    CACS_TRY(mark_all(core_, reach_, [](Error error) -> Status {
+    CACS_TRY(mark_all(core_, reach_, [](const Error& error) -> Status {
       return error.with_hint("nothing was removed; remove what it names, then collect again");
     }));
     CACS_TRY(remove_damaged());
@@ -152,8 +152,8 @@ Result<CheckResult> Repository::check(bool read_data) {
   CheckResult result;
   for (const auto& [id, error] : core_->chunks.damaged()) result.problems.push_back(error);
   Reach reach(*core_);
-  CACS_TRY(mark_all(*core_, reach, [&](Error error) -> Status {
-             result.problems.push_back(std::move(error));
+  CACS_TRY(mark_all(*core_, reach, [&](const Error& error) -> Status {
+             result.problems.push_back(error);
              return {};
            }).context(doing));
   if (!read_data) return result;

@@ -53,7 +53,7 @@ Status write_document_file(Storage& storage, std::string_view directory, const s
 }
 
 Status remove_document_file(Storage& storage, std::string_view directory, const std::string& name) {
-  const Status removed = storage.remove(name);
+  Status removed = storage.remove(name);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
   CACS_TRY(storage.sync_directory(std::string(directory)));
   return removed;

@@ -66,7 +66,7 @@ std::uint64_t Reach::live_bytes(const Pack& pack) const {
   return bytes;
 }
 
-Status mark_all(Core& core, Reach& reach, const std::function<Status(Error)>& problem) {
+Status mark_all(Core& core, Reach& reach, const std::function<Status(const Error&)>& problem) {
   CACS_ASSIGN(const auto checkpoints, list_ids(*core.storage, kManifestDirectory, kManifestSuffix));
   for (const auto& id : checkpoints) {
     auto document = load_manifest_document(*core.storage, id);

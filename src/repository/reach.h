@@ -41,6 +41,6 @@ class Reach {
 };
 
 /// Marks everything that is reached. Each failure is given to `problem`, which says whether to go on.
-Status mark_all(Core& core, Reach& reach, const std::function<Status(Error)>& problem);
+Status mark_all(Core& core, Reach& reach, const std::function<Status(const Error&)>& problem);
 
 }  // namespace cacs::repository

@@ -164,6 +164,20 @@ TEST_F(ServiceTestCase, AFlippedBitIsFoundAndAnOlderCheckpointServes) {
   })) << boost::json::serialize(application(id));
 }
 
+TEST_F(ServiceTestCase, APodDoesNotSeeTheServersState) {
+  const std::string state = (dir_ / "state").string();
+  const std::string script = "ls -A " + state + "; cat " + state + "/cacs.db; sleep 1000";
+  const std::string id = submit({{"command", JsonArray{"sh", "-c", script}}});
+  ASSERT_TRUE(wait_until([&] { return output(id, "stderr").find("cacs.db") != std::string::npos; }));
+  EXPECT_EQ(output(id), "");
+  checkpoint(id);
+  EXPECT_GT(kill_program(id, "sh"), 0);
+  ASSERT_TRUE(
+      wait_until([&] { return json_int_or(application(id), "incarnation", 0) == 2 && state_of(id) == "RUNNING"; }));
+  const std::string command = boost::json::serialize(JsonObject{{"command", JsonArray{"ls", "-A", state}}});
+  EXPECT_EQ(json_string_or(must("POST", "/coordinators/" + id + "/exec", command), "stdout", "?"), "");
+}
+
 TEST_F(ServiceTestCase, TheSameKeyStartsNothingTwice) {
   net::Headers headers;
   headers.add("Idempotency-Key", "once");

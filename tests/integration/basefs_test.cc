@@ -58,7 +58,7 @@ while True:
 )";
 
 enum class How { kRename, kInPlace };
-enum class When { kNever, kWhileRunning, kBeforeRestore };
+enum class When { kNever, kWhileRunning, kWithoutRestore, kBeforeRestore };
 
 std::filesystem::path own_program() { return std::filesystem::read_symlink("/proc/self/exe"); }
 std::filesystem::path init_program() {
@@ -80,6 +80,7 @@ class BaseFsTest : public testing::Test {
     ::chmod(app_.c_str(), 0755);
     AgentOptions options;
     options.state_dir = state_;
+    options.mask_dir = state_;
     options.program = own_program();
     options.init_program = init_program();
     options.criu = *criu;
@@ -207,6 +208,13 @@ class BaseFsTest : public testing::Test {
     wait_running();
     wait_until_kept();
     if (when == When::kWhileRunning) replacement();
+    if (when == When::kWithoutRestore) {
+      replacement();
+      wait_until_kept();
+      go();
+      wait_for_output("end\n");
+      return output();
+    }
     const std::string saved = checkpoint();
     if (when == When::kBeforeRestore) {
       EXPECT_TRUE(agent_->delete_pod(uid(), 0).ok());
@@ -285,11 +293,14 @@ class BaseFsTest : public testing::Test {
 
 TEST_F(BaseFsTest, UndisturbedProgram) { check_program(When::kNever, How::kRename); }
 TEST_F(BaseFsTest, LibrariesReplacedWhileItRuns) { check_program(When::kWhileRunning, How::kRename); }
+TEST_F(BaseFsTest, LibrariesReplacedAndLoadedInTheSameRun) { check_program(When::kWithoutRestore, How::kRename); }
 TEST_F(BaseFsTest, LibraryOverwrittenWhileItRuns) { check_program(When::kWhileRunning, How::kInPlace); }
 TEST_F(BaseFsTest, LibrariesReplacedBeforeTheRestore) { check_program(When::kBeforeRestore, How::kRename); }
 TEST_F(BaseFsTest, LibrariesOverwrittenBeforeTheRestore) { check_program(When::kBeforeRestore, How::kInPlace); }
 TEST_F(BaseFsTest, UndisturbedScript) { check_script(When::kNever, How::kRename); }
 TEST_F(BaseFsTest, ModulesAndDataReplacedWhileItRuns) { check_script(When::kWhileRunning, How::kRename); }
+TEST_F(BaseFsTest, ModulesAndDataReplacedAndReadInTheSameRun) { check_script(When::kWithoutRestore, How::kRename); }
+TEST_F(BaseFsTest, ModulesAndDataOverwrittenAndReadInTheSameRun) { check_script(When::kWithoutRestore, How::kInPlace); }
 TEST_F(BaseFsTest, ModulesAndDataOverwrittenWhileItRuns) { check_script(When::kWhileRunning, How::kInPlace); }
 TEST_F(BaseFsTest, ModulesAndDataReplacedBeforeTheRestore) { check_script(When::kBeforeRestore, How::kRename); }
 TEST_F(BaseFsTest, ModulesAndDataOverwrittenBeforeTheRestore) { check_script(When::kBeforeRestore, How::kInPlace); }
@@ -336,6 +347,7 @@ int shim_main(int argc, char** argv) {
     if (name == "--state") options.state_dir = value;
     if (name == "--init") options.init_program = value;
     if (name == "--criu") options.criu = value;
+    if (name == "--mask") options.mask_dir = value;
   }
   return pod::run_shim(options);
 }

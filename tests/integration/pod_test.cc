@@ -90,7 +90,7 @@ class PodTest : public testing::Test {
     std::filesystem::remove(where.notify_program(), ignored);
     std::filesystem::create_symlink(init_program(), where.notify_program());
     ASSERT_TRUE(write_file_durably(where.spec(), boost::json::serialize(pod_spec_to_json(spec_))).ok());
-    ASSERT_EQ(run_shim({where, state_, init_program(), criu_, adopt}), 0);
+    ASSERT_EQ(run_shim({where, state_, state_, init_program(), criu_, adopt}), 0);
     auto client = ShimClient::connect(where, [this](const JsonObject& event) { events_.add(event); });
     ASSERT_TRUE(client.ok()) << client.error().to_string();
     client_ = *std::move(client);

@@ -14,7 +14,7 @@
 
 int main(int argc, char** argv) {
   const std::vector<std::string> args(argv, argv + argc);
-  if (args.size() != 6 || args[1] != "agent" || args[2] != "--state" || args[4] != "--node") return 2;
+  if (args.size() != 8 || args[1] != "agent" || args[2] != "--state" || args[4] != "--node") return 2;
   const std::filesystem::path directory = args[3];
   std::cerr << "agent of " << args[5] << " starts\n";
   if (std::filesystem::exists(directory / "die")) {

@@ -1,0 +1,21 @@
+#!/usr/bin/env bash
+# The benchmarks, each against a peer in the same run; medians and ratios. JSON and plots go to build/bench.
+set -euo pipefail
+cd "$(dirname "$0")/.."
+export CACS_CRIU=$PWD/build/engine/criu/bin/criu
+scripts/build.sh release cacs programs repository_bench delta_bench api_bench_server
+mkdir -p build/bench
+work=$(mktemp -d /tmp/cacs-bench-XXXXXX)
+trap 'rm -rf "$work"' EXIT
+section() { printf '\n== %s\n' "$1"; }
+
+section "How long a checkpoint freezes a program, against bare criu dump"
+bench/frozen_bench.py --mib 512
+bench/frozen_bench.py --mib 512 --shm-mib 1024
+bench/frozen_bench.py --mib 512 --delta-files 20000 --rounds 3
+section "REST API, against the server's own floor"
+bench/api_bench.sh 5
+section "Repository"
+build/release/src/repository/repository_bench "$work" 256 | tee build/bench/repository.txt
+section "Capturing the delta, XFS image against copying"
+build/release/src/delta/delta_bench "$work" | tee build/bench/delta.txt
