@@ -179,7 +179,7 @@ Status Agent::check_restorable(const std::string& checkpoint, const pod::PodSpec
     const JsonObject* saved = json_find_object(piece.meta, "compatibility");
     if (saved != nullptr) CACS_TRY(check_compatible(*saved, context_.compatibility));
   }
-  return {};
+  return store_->check_base(*manifest, spec.pod);
 }
 
 Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body) {

@@ -19,13 +19,6 @@ using repository::Writer;
 
 constexpr std::size_t kMaxListing = std::size_t{1} << 30U;
 
-const BlobRef* find_entry(const repository::Manifest& manifest, const std::string& name) {
-  const auto found =
-      std::lower_bound(manifest.entries.begin(), manifest.entries.end(), name,
-                       [](const Entry& entry, const std::string& wanted) { return entry.name < wanted; });
-  return found != manifest.entries.end() && found->name == name ? &found->blob : nullptr;
-}
-
 Result<BlobRef> put_file(Writer& writer, const std::filesystem::path& path, StreamKind kind) {
   CACS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
   repository::FdSource source(fd.get());
@@ -71,6 +64,13 @@ Result<delta::Baseline> put_tree(Writer& writer, const std::string& pod, const C
 
 }  // namespace
 
+const BlobRef* find_entry(const repository::Manifest& manifest, const std::string& name) {
+  const auto found =
+      std::lower_bound(manifest.entries.begin(), manifest.entries.end(), name,
+                       [](const Entry& entry, const std::string& wanted) { return entry.name < wanted; });
+  return found != manifest.entries.end() && found->name == name ? &found->blob : nullptr;
+}
+
 std::string token_of(const BlobRef& blob) { return blob.id.to_hex() + ":" + std::to_string(blob.size); }
 
 Result<BlobRef> blob_of(std::string_view token) {
@@ -96,8 +96,8 @@ Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(const std::filesy
 }
 
 Result<StoredPiece> CheckpointStore::store_piece(const std::string& pod, const std::filesystem::path& images,
-                                                 const std::vector<CapturedTree>& trees, const JsonObject& meta,
-                                                 const Progress& progress) {
+                                                 const std::vector<CapturedTree>& trees, basefs::Keeper* base,
+                                                 const JsonObject& meta, const Progress& progress) {
   CACS_ASSIGN(auto writer, repository_->begin(pod));
   writer->set_progress(progress);
   StoredPiece piece;
@@ -107,6 +107,7 @@ Result<StoredPiece> CheckpointStore::store_piece(const std::string& pod, const s
     CACS_ASSIGN(delta::Baseline baseline, put_tree(*writer, pod, tree, entries, piece.size_bytes));
     piece.baselines.push_back(std::move(baseline));
   }
+  if (base != nullptr) CACS_TRY(put_base(*writer, pod, *base, entries, piece.size_bytes));
   CACS_ASSIGN(piece.id, writer->finish_piece(std::move(entries), meta));
   piece.stored_bytes = writer->stored_bytes();
   return piece;

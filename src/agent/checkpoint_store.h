@@ -8,6 +8,7 @@
 #include <vector>
 
 #include "base/json.h"
+#include "basefs/keeper.h"
 #include "delta/capture.h"
 #include "repository/repository.h"
 
@@ -32,8 +33,10 @@ struct StoredPiece {
 ///   POD/images/FILE         the engine's files
 ///   POD/NAME.listing        a tree's listing (delta/listing.h), whose tokens are the blobs below
 ///   POD/NAME/N              contents of the tree's files, N in the listing's order
+///   POD/base.record         what the pod depends on in its base (basefs/record.h), whose tokens are the blobs below
+///   POD/base/N              contents of files of the base
 ///
-/// Any thread; calls may run side by side.
+/// Any thread; calls may run side by side. What concerns the base is in base_files.cpp.
 class CheckpointStore {
  public:
   static Result<std::unique_ptr<CheckpointStore>> open(const std::filesystem::path& directory);
@@ -43,7 +46,7 @@ class CheckpointStore {
   /// Stores engine images and trees durably. The files are read from where the cut put them. kNotFound when a blob that
   /// a baseline promised is gone: forget the baselines, the next capture reads everything.
   Result<StoredPiece> store_piece(const std::string& pod, const std::filesystem::path& images,
-                                  const std::vector<CapturedTree>& trees, const JsonObject& meta,
+                                  const std::vector<CapturedTree>& trees, basefs::Keeper* base, const JsonObject& meta,
                                   const Progress& progress);
 
   /// The engine's files of a pod of a checkpoint, into an empty directory.
@@ -52,6 +55,14 @@ class CheckpointStore {
   Status fetch_tree(const repository::Manifest& manifest, const std::string& pod, const std::string& name,
                     const std::filesystem::path& into);
 
+  /// What the pod depended on in its base; empty for a checkpoint without a record.
+  Result<basefs::Record> base_record(const repository::Manifest& manifest, const std::string& pod);
+  /// Whether the base still has what the checkpoint has no copy of. kConflict of type "base-changed" names what it has
+  /// not.
+  Status check_base(const repository::Manifest& manifest, const std::string& pod);
+  /// Puts what the base has no more into the delta in `upper`, which is complete and not mounted.
+  Status serve_base(const basefs::Record& record, const std::filesystem::path& upper);
+
   repository::Repository& repository() { return *repository_; }
 
  private:
@@ -59,8 +70,16 @@ class CheckpointStore {
   std::unique_ptr<repository::Repository> repository_;
 };
 
+/// The entry of this name, or null.
+const repository::BlobRef* find_entry(const repository::Manifest& manifest, const std::string& name);
+
 /// A blob as a token of a listing, and back.
 std::string token_of(const repository::BlobRef& blob);
 Result<repository::BlobRef> blob_of(std::string_view token);
+
+/// Stores the record of the base and what it names, as entries of a piece. Contents that are in the repository already
+/// are neither read nor written.
+Status put_base(repository::Writer& writer, const std::string& pod, basefs::Keeper& base,
+                std::vector<repository::Entry>& entries, std::uint64_t& size);
 
 }  // namespace cacs::agent

@@ -132,6 +132,7 @@ Status NodePod::make_fresh_directories() {
   CACS_TRY(remove_everything());
   CACS_TRY(remove_tree(layout_.delta));
   CACS_TRY(remove_tree(layout_.dir / "images"));
+  CACS_TRY(remove_tree(layout_.dir / "base"));
   for (const auto& file : {layout_.shim_state(), layout_.init_state(), layout_.exit_state(), layout_.cut_state(),
                            layout_.dir / "failed.json", layout_.notify_program()}) {
     ::unlink(file.c_str());
@@ -221,7 +222,10 @@ Status NodePod::start_or_restore() {
   if (!spec_.restore_checkpoint.empty()) {
     return restore().context("restore from checkpoint " + spec_.restore_checkpoint);
   }
+  CACS_TRY(call({{"op", "mount"}}));
+  CACS_TRY(watch_base(root_seen_by_shim(), {}));
   CACS_TRY(call({{"op", "start"}}));
+  look_at_base();
   return {};
 }
 
@@ -231,6 +235,10 @@ Status NodePod::restore() {
   for (const auto& tree : tree_names()) {
     CACS_TRY(context_.store->fetch_tree(manifest, spec_.pod, tree, tree_root(tree)));
   }
+  CACS_ASSIGN(const basefs::Record record, context_.store->base_record(manifest, spec_.pod));
+  CACS_TRY(context_.store->serve_base(record, layout_.upper()));
+  CACS_TRY(call({{"op", "mount"}}));
+  CACS_TRY(watch_base(root_seen_by_shim(), record));
   const auto images = layout_.images(spec_.restore_checkpoint);
   CACS_TRY(make_directories(images, 0700));
   Status restored = context_.store->fetch_images(manifest, spec_.pod, images);
@@ -239,6 +247,7 @@ Status NodePod::restore() {
     if (!answer) restored = answer.error();
   }
   if (restored) {
+    look_at_base();
     CACS_TRY(remove_tree(images));  // a failed one is kept until the pod is deleted: its log says why
   }
   return restored;
@@ -356,6 +365,13 @@ Status NodePod::take_over() {
   CACS_ASSIGN(const JsonObject answer, call({{"op", "status"}}));
   if (json_string_or(answer, "cut", "").empty()) discard_forgotten_cuts();
   const std::string phase = json_string_or(answer, "phase", "");
+  if (phase == "running" && base() == nullptr) {
+    const std::string init = std::to_string(json_int_or(answer, "init", 0));
+    if (const auto watched = watch_base("/proc/" + init + "/root", {}); !watched) {
+      spdlog::warn("pod {}: {}", spec_.uid(), watched.error().to_string());
+    }
+    look_at_base();
+  }
   const std::lock_guard lock(mutex_);
   if (const JsonObject* exit = json_find_object(answer, "exit")) exit_ = pod::PodExit::from_json(*exit);
   if (phase == "running") {
@@ -393,10 +409,13 @@ Status NodePod::destroy() {
 
 Status NodePod::remove_everything() {
   std::shared_ptr<ShimClient> shim;
+  std::shared_ptr<basefs::Keeper> base;
   {
     const std::lock_guard lock(mutex_);
     shim = std::move(shim_);
+    base = std::move(base_);
   }
+  base.reset();  // it holds on to the pod's root
   if (shim == nullptr && (::access(layout_.shim_state().c_str(), F_OK) == 0 || shim_lives())) {
     if (!reach_shim()) CACS_TRY(start_shim(true).context("take over the pod to remove it"));
     const std::lock_guard lock(mutex_);

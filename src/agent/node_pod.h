@@ -14,6 +14,7 @@
 #include "agent/checkpoint_store.h"
 #include "agent/event_queue.h"
 #include "base/time.h"
+#include "basefs/keeper.h"
 #include "pod/exit_status.h"
 #include "pod/layout.h"
 #include "pod/shim_client.h"
@@ -65,6 +66,11 @@ class NodePod {
   Result<JsonObject> abort_cut(const std::string& checkpoint);
   Result<JsonObject> cut_view(const std::string& checkpoint, std::chrono::milliseconds wait);
 
+  /// What keeps the pod on the base that it started with; null while there is no root.
+  std::shared_ptr<basefs::Keeper> base();
+  /// Adds what is known of the base's files to `warnings` of an explanation.
+  void add_base_warnings(JsonObject& explanation);
+
   Status report_outcome(const JsonObject& body);
   Result<JsonObject> exec(const JsonObject& body);
   Result<JsonObject> read_log(const std::string& stream, std::uint64_t offset, std::size_t limit,
@@ -115,6 +121,11 @@ class NodePod {
   std::vector<std::string> tree_names() const;
   Result<JsonObject> call(JsonObject message, std::chrono::milliseconds limit = std::chrono::seconds(60));
 
+  // node_pod_base.cpp
+  Status watch_base(const std::filesystem::path& root, const basefs::Record& seed);
+  void look_at_base();
+  std::filesystem::path root_seen_by_shim();
+
   // node_pod_cut.cpp
   Status freeze(const std::string& checkpoint, std::int64_t deadline_ms);
   Status capture_trees(const std::string& checkpoint);
@@ -140,6 +151,7 @@ class NodePod {
   std::optional<pod::PodExit> exit_;
   std::string started_at_;
   std::shared_ptr<pod::ShimClient> shim_;
+  std::shared_ptr<basefs::Keeper> base_;
   std::vector<Cut> cuts_;  ///< the last few, newest last
   bool frozen_ = false;    ///< the shim has told that the tasks are frozen
   std::map<std::int64_t, std::optional<int>> execs_;

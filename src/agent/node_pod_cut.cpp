@@ -19,6 +19,7 @@ namespace cacs::agent {
 namespace {
 
 constexpr std::size_t kKeptCuts = 16;
+constexpr std::chrono::seconds kBaseLimit(10);
 
 std::int64_t now_ms() {
   return std::chrono::duration_cast<std::chrono::milliseconds>(std::chrono::steady_clock::now().time_since_epoch())
@@ -169,6 +170,10 @@ Status NodePod::freeze(const std::string& checkpoint, std::int64_t deadline_ms) 
   CACS_TRY(delta::presync(layout_.upper()));
   CACS_ASSIGN(const JsonObject status, call({{"op", "status"}}));
   CACS_TRY(context_.check_room(static_cast<std::uint64_t>(json_int_or(status, "memory_bytes", 0))));
+  look_at_base();
+  const auto base_keeper = base();
+  // Until the files are captured nothing of the base is put into the delta.
+  const auto no_writing = base_keeper != nullptr ? base_keeper->hold() : std::unique_lock<std::mutex>();
   const std::int64_t presynced = now_ms();
   CACS_TRY(
       call({{"op", "cut"}, {"checkpoint", checkpoint}, {"images", images.string()}, {"deadline_ms", deadline_ms}}));
@@ -340,7 +345,13 @@ void NodePod::store(const std::string& checkpoint) {
     };
     JsonObject meta{
         {"uid", spec_.uid()}, {"incarnation", spec_.incarnation}, {"compatibility", context_.compatibility}};
-    auto piece = context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, meta, progress);
+    const auto base_keeper = base();
+    // What was opened before the cut is to be in it; a base that is slow to read does not hold the checkpoint for ever.
+    if (base_keeper != nullptr && !base_keeper->settle(kBaseLimit)) {
+      spdlog::warn("pod {}: not all files of the base are saved yet", spec_.uid());
+    }
+    auto piece =
+        context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, base_keeper.get(), meta, progress);
     trees.clear();
     discard_cut_files(checkpoint);
     const std::lock_guard lock(mutex_);

@@ -80,7 +80,9 @@ Response explain(Agent& agent, const Request& request) {
   if (!pod) return error_response(pod.error());
   auto init = (*pod)->init_pid();
   if (!init) return error_response(init.error());
-  return answer(explain_pod(*init, (*pod)->spec()));
+  auto explained = explain_pod(*init, (*pod)->spec());
+  if (explained) (*pod)->add_base_warnings(*explained);
+  return answer(explained);
 }
 
 Response logs(Agent& agent, const Request& request) {

@@ -131,6 +131,8 @@ JsonObject Shim::dispatch(const JsonObject& message) {
     result = op_start();
   } else if (op == "prepare") {
     result = op_prepare();
+  } else if (op == "mount") {
+    result = op_mount();
   } else if (op == "restore") {
     result = op_restore(message);
   } else if (op == "cut") {

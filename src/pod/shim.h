@@ -39,6 +39,8 @@ int run_shim(const ShimOptions& options);
 /// seq and either `error` or the fields given):
 ///   status                                -> phase, incarnation, init, exit, limits, memory, cut
 ///   start                                    make delta, root, network, cgroup; launch init
+///   mount                                    what start or restore begin with: the root is mounted and can be watched,
+///                                            nothing runs in it yet. May be left out
 ///   prepare                                  the same without delta and init, for a restore: shared memory can be
 ///   filled restore {images}                         the delta is complete: run the engine cut {checkpoint, images,
 ///   deadline_ms} -> at once; then events cut_frozen, cut_prepared | cut_failed thaw | abort -> at once; then event
@@ -91,6 +93,7 @@ class Shim {
   // shim_ops.cpp: starting, ending, talking to init
   Status op_start();
   Status op_prepare();
+  Status op_mount();
   Status op_restore(const JsonObject& message);
   Status op_exec(const JsonObject& message);
   Status op_to_init(const std::string& line);
@@ -129,6 +132,7 @@ class Shim {
   bool destroyed_ = false;
   bool tainted_ = false;
   bool surroundings_ = false;
+  bool root_mounted_ = false;
   UniqueFd listener_;
   UniqueFd notify_listener_;
   UniqueFd agent_;

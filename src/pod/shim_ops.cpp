@@ -59,13 +59,26 @@ Status Shim::op_prepare() {
   return {};
 }
 
+Status Shim::op_mount() {
+  if (root_mounted_) return {};
+  if (phase_ == Phase::kNew) {
+    CACS_TRY(set_up_surroundings());
+    CACS_TRY(fill_new_delta(options_.layout, spec_, options_.init_program));
+  } else if (phase_ == Phase::kReady) {
+    CACS_TRY(write_incarnation(options_.layout, spec_));
+  } else {
+    return wrong_phase("mount");
+  }
+  CACS_TRY(mask_directory(options_.layout, options_.mask_dir));
+  CACS_TRY(mount_pod_root(options_.layout, spec_));
+  root_mounted_ = true;
+  return {};
+}
+
 Status Shim::op_start() {
   if (phase_ == Phase::kRunning) return {};
   if (phase_ != Phase::kNew) return wrong_phase("start");
-  CACS_TRY(set_up_surroundings());
-  CACS_TRY(fill_new_delta(options_.layout, spec_, options_.init_program));
-  CACS_TRY(mask_directory(options_.layout, options_.mask_dir));
-  CACS_TRY(mount_pod_root(options_.layout, spec_));
+  CACS_TRY(op_mount());
   CACS_ASSIGN(const pid_t pid, launch_init(options_.layout, spec_, *cgroup_, network_->fd()));
   init_is_child_ = true;
   CACS_TRY(note_init(pid));
@@ -77,9 +90,7 @@ Status Shim::op_start() {
 Status Shim::op_restore(const JsonObject& message) {
   if (phase_ != Phase::kReady) return wrong_phase("restore");
   CACS_ASSIGN(const std::string images, json_string(message, "images"));
-  CACS_TRY(write_incarnation(options_.layout, spec_));
-  CACS_TRY(mask_directory(options_.layout, options_.mask_dir));
-  CACS_TRY(mount_pod_root(options_.layout, spec_));
+  CACS_TRY(op_mount());
   engine::RestoreRequest request;
   request.images = images;
   request.root = options_.layout.merged();
