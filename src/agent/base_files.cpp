@@ -137,7 +137,9 @@ Status CheckpointStore::check_base(const repository::Manifest& manifest, const s
 Status CheckpointStore::serve_base(const Record& record, const std::filesystem::path& upper) {
   std::vector<std::string> missing;
   std::size_t served = 0;
-  for (const auto& [path, entry] : record.entries) {
+  for (const auto& named : record.entries) {
+    const std::string& path = named.first;
+    const auto& entry = named.second;
     CACS_ASSIGN(const Match match, basefs::compare(kBase, entry));
     if (match != Match::kDiffers || basefs::hidden_by(upper, path)) continue;
     if (!entry.link && !entry.saved) {

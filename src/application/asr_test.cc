@@ -23,14 +23,14 @@ constexpr std::string_view kFull = R"({
   "name": "lj-melt", "command": ["lmp", "-in", "in.melt"],
   "files": [{"path": "/job/in.melt", "content": "units lj\n", "mode": "0755"}],
   "workdir": "/job", "env": {"OMP_NUM_THREADS": "1"}, "user": "nobody", "cloud": "local", "pods": 1,
-  "nodes": {"count": 1, "template": "small"}, "resources": {"cpus": 2, "memory": "2GiB", "disk": "10GiB"},
+  "nodes": {"count": 1, "template": "small"}, "resources": {"cpus": 2, "memory": "2GiB"},
   "base": "host", "provision": [],
   "mounts": [{"source": "/scratch", "target": "/scratch", "mode": "ro", "rollback": false}],
   "network": {"egress": false, "ports": []}, "engine": "criu", "engine_options": {"x": 1},
-  "checkpoint": {"interval": "10m", "keep": 5, "levels": ["local"], "external_connections": "reset"},
-  "health": {"command": ["/job/healthy.sh"], "interval": "10s", "timeout": "5s"},
+  "checkpoint": {"interval": "10m", "keep": 5, "levels": ["local"], "external_connections": "refuse"},
+  "health": {"interval": "10s", "timeout": "5s"},
   "recovery": {"max_attempts": 5, "restart_on": ["signal", "oom", 137], "fence": "lease"},
-  "time_limit": "2h", "priority": 3})";
+  "time_limit": "2h", "priority": 0})";
 
 TEST(Asr, OnlyCommandIsRequired) {
   auto asr = parse(R"({"command": ["/usr/bin/sleep", "5"]})");
@@ -49,10 +49,9 @@ TEST(Asr, ReadsEveryField) {
   EXPECT_EQ(asr->memory_bytes, std::uint64_t{2} << 30U);
   EXPECT_TRUE(asr->mounts.at(0).read_only);
   EXPECT_EQ(asr->checkpoint_interval, std::chrono::minutes(10));
-  EXPECT_TRUE(asr->reset_external_connections);
+  EXPECT_EQ(asr->health_timeout, std::chrono::seconds(5));
   EXPECT_TRUE(asr->restart_on_codes.contains(137));
   EXPECT_EQ(asr->time_limit, std::chrono::hours(2));
-  EXPECT_EQ(asr->priority, 3);
   EXPECT_FALSE(asr->egress);
 }
 
@@ -156,6 +155,11 @@ TEST(Asr, WhatIsNotBuiltYetIsRefusedNotIgnored) {
       R"({"command": ["x"], "checkpoint": {"levels": ["local", "remote"]}})",
       R"({"command": ["x"], "checkpoint": {"interval": "auto"}})",
       R"({"command": ["x"], "network": {"ports": [80]}})",
+      R"({"command": ["x"], "resources": {"disk": "10GiB"}})",
+      R"({"command": ["x"], "health": {"command": ["/job/healthy.sh"]}})",
+      R"({"command": ["x"], "priority": 3})",
+      R"({"command": ["x"], "mounts": [{"source": "/a", "target": "/b", "rollback": true}]})",
+      R"({"command": ["x"], "checkpoint": {"external_connections": "reset"}})",
       R"({"command": ["x"], "secrets": [{"name": "L", "env": "L"}]})",
       R"({"command": ["x"], "env": {"TOKEN": {"value": "hunter2", "secret": true}}})",
   };

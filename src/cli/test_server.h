@@ -55,7 +55,10 @@ class TestServer {
   /// Answers one after the other; the last one stays.
   void answers(const std::string& what, std::vector<std::string> bodies);
   /// What a follower of the log gets, one stream for each connection; the last one stays.
-  void logs(std::vector<std::vector<std::string>> streams) { log_streams_ = std::move(streams); }
+  void logs(std::vector<std::vector<std::string>> streams) {
+    const std::scoped_lock lock(mutex_);
+    log_streams_ = std::move(streams);
+  }
   /// Log streams stay open after their records until release_logs().
   void hold_logs() { held_ = true; }
   void release_logs();
