@@ -23,8 +23,7 @@ constexpr std::uint32_t kChanges = IN_CLOSE_WRITE | IN_MODIFY | IN_ATTRIB | IN_M
 
 Status OpenWatch::start(int root, std::string prefix) {
   prefix_ = std::move(prefix);
-  fan_.reset(
-      ::fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_LARGEFILE | O_NOATIME));
+  fan_.reset(::fanotify_init(FAN_CLASS_NOTIF | FAN_CLOEXEC | FAN_NONBLOCK, O_RDONLY | O_CLOEXEC | O_NOATIME));
   if (!fan_.valid()) return errno_error(errno, "watch what is opened (fanotify)");
   if (::fanotify_mark(fan_.get(), FAN_MARK_ADD | FAN_MARK_FILESYSTEM, FAN_OPEN | FAN_OPEN_EXEC | FAN_ONDIR, root,
                       ".") != 0) {
