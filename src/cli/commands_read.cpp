@@ -35,6 +35,7 @@ std::string joined(const JsonObject& object, std::string_view name) {
 
 std::vector<std::string> ids_of(const std::vector<JsonObject>& items) {
   std::vector<std::string> ids;
+  ids.reserve(items.size());
   for (const auto& item : items) ids.push_back(json_string_or(item, "id", ""));
   return ids;
 }

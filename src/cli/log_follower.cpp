@@ -69,7 +69,7 @@ Status LogFollower::follow() {
   std::chrono::milliseconds wait(100);
   while (true) {
     progressed_ = false;
-    const Status status = connect_once();
+    Status status = connect_once();
     if (end_) return {};
     if (terminal_.out_failed()) return make_error(ErrorCode::kIo, "standard output cannot be written");
     if (!status.ok() && !is_passing(status.error())) return status;

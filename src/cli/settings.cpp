@@ -98,12 +98,12 @@ Environment process_environment() {
 
 const std::vector<ConfigKey>& config_keys() {
   static const std::vector<ConfigKey> kKeys{
-      {"server", "CACS_SERVER", "the server: \"http://host:port\" or \"unix:/path\""},
+      {"server", "CACS_SERVER", R"(the server: "http://host:port" or "unix:/path")"},
       {"token", "CACS_TOKEN", "the token for it"},
       {"token_file", "CACS_TOKEN_FILE", "a file whose first line is the token"},
       {"state", "CACS_STATE", "state of the embedded server (default $XDG_STATE_HOME/cacs)"},
-      {"output", "CACS_OUTPUT", "\"table\" or \"json\""},
-      {"utc", "", "exact times in tables instead of \"3m ago\""},
+      {"output", "CACS_OUTPUT", R"("table" or "json")"},
+      {"utc", "", R"(exact times in tables instead of "3m ago")"},
       {"quiet", "", "no progress and no remarks"},
       {"run.interval", "", "time between checkpoints of `cacs run` (default \"5m\")"},
       {"run.keep", "", "checkpoints that `cacs run` keeps"},

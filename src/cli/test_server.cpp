@@ -98,7 +98,7 @@ std::vector<std::string> TestServer::requests() {
 
 net::Request TestServer::last(const std::string& what) {
   const std::scoped_lock lock(mutex_);
-  for (auto it = requests_.rbegin(); it != requests_.rend(); ++it) {
+  for (auto it = requests_.rbegin(); it != requests_.rend(); ++it) {  // NOLINT(modernize-loop-convert): newest first
     if ((it->method + " " + it->target).starts_with(what)) return *it;
   }
   ADD_FAILURE() << "no request " << what;

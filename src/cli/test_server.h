@@ -1,8 +1,7 @@
 #pragma once
 
-#include <stdlib.h>
-
 #include <condition_variable>
+#include <cstdlib>
 #include <filesystem>
 #include <map>
 #include <memory>
