@@ -238,8 +238,8 @@ class FakeService final : public application::Service {
   }
   Result<application::CheckpointView> find_checkpoint(std::string_view id, std::string_view checkpoint) {
     CACS_TRY(find(id));
-    for (auto it = checkpoints_.rbegin(); it != checkpoints_.rend();
-         ++it) {  // NOLINT(modernize-loop-convert): newest first
+    // Newest first. NOLINTNEXTLINE(modernize-loop-convert)
+    for (auto it = checkpoints_.rbegin(); it != checkpoints_.rend(); ++it) {
       if (it->second.application == id && (checkpoint == "latest" || checkpoint == it->first)) return it->second;
     }
     return make_error(ErrorCode::kNotFound, "no such checkpoint");
