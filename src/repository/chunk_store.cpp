@@ -5,6 +5,7 @@
 #include <algorithm>
 #include <set>
 
+#include "base/log.h"
 #include "base/uuid.h"
 #include "repository/layout.h"
 
@@ -69,8 +70,16 @@ Status ChunkStore::refresh() {
     }
   }
 
+  std::vector<std::shared_ptr<const Pack>> all = packs();
+  all.insert(all.end(), fresh.begin(), fresh.end());
+  std::map<std::string, std::vector<bool>> quarantined;
+  CACS_TRY(load_quarantines(all, quarantined));
+
   const std::unique_lock lock(mutex_);
   damaged_ = std::move(damaged);
+  const bool more =
+      std::any_of(quarantined.begin(), quarantined.end(), [&](const auto& each) { return known.contains(each.first); });
+  quarantine_.merge(quarantined);
   std::vector<std::shared_ptr<const Pack>> kept;
   for (const auto& pack : packs_) {
     if (present.contains(pack->id)) kept.push_back(pack);
@@ -79,12 +88,13 @@ Status ChunkStore::refresh() {
   const bool gone = std::any_of(packs_.begin(), packs_.end(), [&](const auto& pack) {
     return !present.contains(pack->id) && known.contains(pack->id);
   });
-  if (gone) {
+  if (gone || more) {
     for (const auto& pack : packs_) {
       if (!present.contains(pack->id) && !known.contains(pack->id)) kept.push_back(pack);
     }
     rebuild(std::move(kept));
   }
+  std::erase_if(quarantine_, [&](const auto& each) { return !present.contains(each.first); });
   for (auto& pack : fresh) {
     const bool there =
         std::any_of(packs_.begin(), packs_.end(), [&](const auto& other) { return other->id == pack->id; });
@@ -105,22 +115,32 @@ void ChunkStore::add(std::shared_ptr<const Pack> pack) {
 }
 
 void ChunkStore::insert_all(std::size_t pack_number) {
-  for (std::size_t slot = 0; slot < packs_[pack_number]->entries.size(); ++slot) {
-    table_.insert((static_cast<std::uint64_t>(pack_number) << 32U) | slot);
+  const Pack& pack = *packs_[pack_number];
+  const auto damaged = quarantine_.find(pack.id);
+  for (std::size_t slot = 0; slot < pack.entries.size(); ++slot) {
+    const std::uint64_t value = (static_cast<std::uint64_t>(pack_number) << 32U) | slot;
+    if (damaged != quarantine_.end() && damaged->second[slot]) {
+      suspects_.try_emplace(pack.entries[slot].digest, value);
+    } else {
+      table_.insert(value);
+    }
   }
 }
 
 void ChunkStore::rebuild(std::vector<std::shared_ptr<const Pack>> packs) {
   packs_ = std::move(packs);
   table_.clear();
+  suspects_.clear();
   for (std::size_t number = 0; number < packs_.size(); ++number) insert_all(number);
 }
 
 std::optional<ChunkLocation> ChunkStore::find(const Digest& digest) const {
   const std::shared_lock lock(mutex_);
   const std::uint64_t value = table_.find(digest);
-  if (value == DigestTable<KeyOf>::kNone) return std::nullopt;
-  return ChunkLocation{packs_[value >> 32U], value & 0xffffffffU};
+  if (value != DigestTable<KeyOf>::kNone) return ChunkLocation{packs_[value >> 32U], value & 0xffffffffU, false};
+  const auto suspect = suspects_.find(digest);
+  if (suspect == suspects_.end()) return std::nullopt;
+  return ChunkLocation{packs_[suspect->second >> 32U], suspect->second & 0xffffffffU, true};
 }
 
 bool ChunkStore::contains(const Digest& digest) const {
@@ -135,19 +155,34 @@ Error ChunkStore::missing(const Digest& digest) const {
 }
 
 Status ChunkStore::read(const Digest& digest, ChunkCodec& codec, std::vector<std::byte>& out) {
-  std::vector<std::byte> stored;
-  auto location = find(digest);
-  if (location) {
-    auto status = read_at(*location, codec, stored, out);
-    if (status.ok() || status.error().code != ErrorCode::kNotFound) return status;
-  }
+  Status status = read_any_copy(digest, codec, out);
+  if (status.ok() || status.error().code != ErrorCode::kNotFound) return status;
   // Another process has stored it since, or a collection has moved it.
   CACS_TRY(refresh());
-  location = find(digest);
-  if (!location) return missing(digest);
-  auto status = read_at(*location, codec, stored, out);
+  status = read_any_copy(digest, codec, out);
   if (!status && status.error().code == ErrorCode::kNotFound) return missing(digest);
   return status;
+}
+
+/// kNotFound when there is none, or it was moved.
+Status ChunkStore::read_any_copy(const Digest& digest, ChunkCodec& codec, std::vector<std::byte>& out) {
+  std::vector<std::byte> stored;
+  while (true) {
+    const auto location = find(digest);
+    if (!location) return make_error(ErrorCode::kNotFound, "no such chunk");
+    auto status = read_at(*location, codec, stored, out);
+    // One in quarantine is tried all the same: the damage may have been the memory's, not the disk's.
+    if (status.ok() || status.error().code != ErrorCode::kCorrupt || location->quarantined) return status;
+    if (const auto put = quarantine(location->pack); !put) {
+      spdlog::warn("{}; it could not be put into quarantine: {}", status.error().message, put.error().to_string());
+      return status;
+    }
+    const auto other = find(digest);
+    // Still the same copy: it was sound when it was read again for the quarantine.
+    const bool same = other && other->pack == location->pack && other->slot == location->slot;
+    if (!other || (same && !other->quarantined)) return read_at(*location, codec, stored, out);
+    if (other->quarantined) return status;
+  }
 }
 
 Status ChunkStore::read_at(const ChunkLocation& location, ChunkCodec& codec, std::vector<std::byte>& stored,
@@ -193,7 +228,7 @@ std::map<std::string, Error> ChunkStore::damaged() const {
 
 std::size_t ChunkStore::memory_bytes() const {
   const std::shared_lock lock(mutex_);
-  std::size_t bytes = table_.memory_bytes();
+  std::size_t bytes = table_.memory_bytes() + suspects_.size() * (sizeof(Digest) + 2 * sizeof(std::uint64_t));
   for (const auto& pack : packs_) bytes += sizeof(Pack) + pack->entries.capacity() * sizeof(PackEntry);
   return bytes;
 }

@@ -29,6 +29,7 @@ class Collection {
     CACS_TRY(remove_packs(dead));
     CACS_TRY(rewrite(choose()));
     CACS_TRY(core_.chunks.refresh());
+    CACS_TRY(remove_quarantines());
     return std::move(result_);
   }
 
@@ -63,6 +64,20 @@ class Collection {
       spdlog::warn("collection removes a damaged pack that nothing needs: {}", error.to_string());
       CACS_TRY(core_.storage->remove(pack_file(id)));
       ++result_.packs_removed;
+    }
+    return {};
+  }
+
+  /// Those of packs that are gone. Their packs' removal is durable.
+  Status remove_quarantines() {
+    const auto names = core_.storage->list(std::string(kDamageDirectory));
+    if (!names && names.error().code == ErrorCode::kNotFound) return {};
+    if (!names) return names.error();
+    CACS_ASSIGN(const auto packs, list_ids(*core_.storage, kPackDirectory, kPackSuffix));
+    for (const auto& name : *names) {
+      const std::string id = id_of_file(name, kDamageSuffix);
+      if (id.empty() || std::binary_search(packs.begin(), packs.end(), id)) continue;
+      CACS_TRY(remove_document_file(*core_.storage, kDamageDirectory, damage_file(id)));
     }
     return {};
   }
@@ -106,7 +121,7 @@ class Collection {
     std::vector<std::byte> raw;
     for (std::size_t slot = 0; slot < pack.entries.size(); ++slot) {
       if (!reach_.is_live(pack, slot)) continue;
-      CACS_TRY(core_.chunks.read_at({*shared, slot}, codec_, stored, raw));
+      CACS_TRY(core_.chunks.read_at({*shared, slot, false}, codec_, stored, raw));
       if (!writer.contains(pack.entries[slot].digest)) CACS_TRY(writer.add_packed(pack.entries[slot], stored));
     }
     return {};
@@ -161,11 +176,15 @@ Result<CheckResult> Repository::check(bool read_data) {
   std::vector<std::byte> stored;
   std::vector<std::byte> raw;
   for (const auto& pack : core_->chunks.packs()) {
+    bool damaged = false;
     for (std::size_t slot = 0; slot < pack->entries.size(); ++slot) {
-      auto status = core_->chunks.read_at({pack, slot}, codec, stored, raw);
+      auto status = core_->chunks.read_at({pack, slot, false}, codec, stored, raw);
       ++result.chunks_read;
       if (!status) result.problems.push_back(status.error());
+      damaged = damaged || !status;
     }
+    if (!damaged) continue;
+    if (const auto put = core_->chunks.quarantine(pack); !put) result.problems.push_back(put.error());
   }
   return result;
 }

@@ -114,9 +114,13 @@ Result<std::vector<Entry>> load_entries(Core& core, const BlobRef& blob, std::ui
 }
 
 Status remove_temporaries(Storage& storage) {
-  for (const auto directory : {std::string_view(), kPackDirectory, kManifestDirectory, kPieceDirectory}) {
-    CACS_ASSIGN(const auto names, storage.list(std::string(directory)));
-    for (const auto& name : names) {
+  for (const auto directory :
+       {std::string_view(), kPackDirectory, kManifestDirectory, kPieceDirectory, kDamageDirectory}) {
+    auto names = storage.list(std::string(directory));
+    // That of quarantines is made when there is the first.
+    if (!names && names.error().code == ErrorCode::kNotFound && directory == kDamageDirectory) continue;
+    if (!names) return names.error();
+    for (const auto& name : *names) {
       if (!name.ends_with(kTemporarySuffix)) continue;
       CACS_TRY(storage.remove(directory.empty() ? name : std::string(directory) + "/" + name));
     }

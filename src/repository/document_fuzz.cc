@@ -49,7 +49,7 @@ void fuzz_chunk(std::span<const std::byte> bytes) {
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const auto bytes = std::as_bytes(std::span(data + 1, size - 1));
-  switch (data[0] % 6) {
+  switch (data[0] % 7) {
     case 0:
       fuzz_json(bytes);
       break;
@@ -65,6 +65,11 @@ extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size
     case 4:
       static_cast<void>(parse_document(DocumentKind::kPiece, bytes, "piece").ok());
       break;
+    case 5: {
+      const auto json = parse_document(DocumentKind::kDamage, bytes, "quarantine");
+      if (json) static_cast<void>(damage_from_json(*json, "01900000-0000-7000-8000-000000000001", 64).ok());
+      break;
+    }
     default:
       static_cast<void>(parse_document(DocumentKind::kRepository, bytes, "descriptor").ok());
       break;

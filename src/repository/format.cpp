@@ -24,6 +24,8 @@ std::string_view document_magic(DocumentKind kind) {
       return "CACSMANI";
     case DocumentKind::kPiece:
       return "CACSPIEC";
+    case DocumentKind::kDamage:
+      return "CACSDAMG";
   }
   return {};
 }

@@ -87,10 +87,10 @@ Result<Node> parse_node(std::span<const std::byte> bytes);
 /// The most that an encoded node may take.
 inline constexpr std::size_t kMaxNodeBytes = 16 + kMaxNodeEntries * 40;
 
-// --- documents: descriptor, manifests, pieces
+// --- documents: descriptor, manifests, pieces, quarantines
 // -------------------------------------------------------------------------
 
-enum class DocumentKind { kRepository, kManifest, kPiece };
+enum class DocumentKind { kRepository, kManifest, kPiece, kDamage };
 
 std::string encode_document(DocumentKind kind, const JsonObject& body);
 /// `what` names it in errors ("manifest 0192...").
@@ -117,5 +117,10 @@ struct PieceDocument {
 };
 JsonObject piece_to_json(const PieceDocument& document);
 Result<PieceDocument> piece_from_json(const JsonObject& json);
+
+/// Which slots of a pack are in quarantine, as runs.
+JsonObject damage_to_json(std::string_view pack, const std::vector<bool>& slots);
+/// `count`: how many slots the pack has.
+Result<std::vector<bool>> damage_from_json(const JsonObject& json, std::string_view pack, std::size_t count);
 
 }  // namespace cacs::repository

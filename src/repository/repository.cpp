@@ -172,6 +172,8 @@ Status Repository::remove(std::string_view checkpoint) {
   return status;
 }
 
+std::uint64_t Repository::quarantines() const { return core_->chunks.quarantines(); }
+
 Result<Stats> Repository::stats() {
   CACS_TRY(core_->chunks.refresh());
   Stats stats;

@@ -156,6 +156,8 @@ class Repository {
   /// Reads all of one checkpoint; kCorrupt names entry, pack and chunk. `progress` gets bytes verified.
   Status verify(std::string_view checkpoint, const std::function<void(std::uint64_t bytes_done)>& progress = {});
   Result<Stats> stats();
+  /// Rises whenever chunks are found damaged and put into quarantine: what was stored before may not be whole.
+  [[nodiscard]] std::uint64_t quarantines() const;
 
  private:
   explicit Repository(std::shared_ptr<Core> core);
