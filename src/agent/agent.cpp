@@ -171,15 +171,13 @@ Result<std::shared_ptr<NodePod>> Agent::find_pod(const std::string& uid, int inc
   return found->second;
 }
 
-Status Agent::check_restorable(const std::string& checkpoint, const pod::PodSpec& spec) {
-  auto manifest = store_->repository().load(checkpoint);
-  if (!manifest) return manifest.error();
-  for (const auto& piece : manifest->pieces) {
-    if (piece.label != spec.pod) continue;
+Status Agent::check_fits(const repository::Manifest& manifest, const std::string& pod) {
+  for (const auto& piece : manifest.pieces) {
+    if (piece.label != pod) continue;
     const JsonObject* saved = json_find_object(piece.meta, "compatibility");
     if (saved != nullptr) CACS_TRY(check_compatible(*saved, context_.compatibility));
   }
-  return store_->check_base(*manifest, spec.pod);
+  return store_->check_base(manifest, pod);
 }
 
 Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body) {
@@ -191,6 +189,11 @@ Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body
         .with_type("engine-missing");
   }
   const std::lock_guard one_at_a_time(put_mutex_);
+  const auto check = [&]() -> Status {
+    if (spec.restore_checkpoint.empty()) return {};
+    CACS_ASSIGN(const auto manifest, store_->repository().load(spec.restore_checkpoint));
+    return check_fits(manifest, spec.pod);
+  };
   if (auto present = find_pod(uid); present) {
     const int there = (*present)->spec().incarnation;
     if (there == spec.incarnation) return (*present)->view();
@@ -198,12 +201,12 @@ Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body
       return make_error(ErrorCode::kStale, "pod " + uid + " is in incarnation " + std::to_string(there) + " already");
     }
     // Refused before anything is torn down.
-    if (!spec.restore_checkpoint.empty()) CACS_TRY(check_restorable(spec.restore_checkpoint, spec));
+    CACS_TRY(check());
     CACS_TRY((*present)->destroy().context("remove incarnation " + std::to_string(there)));
     const std::lock_guard lock(mutex_);
     pods_.erase(uid);
-  } else if (!spec.restore_checkpoint.empty()) {
-    CACS_TRY(check_restorable(spec.restore_checkpoint, spec));
+  } else {
+    CACS_TRY(check());
   }
   auto pod = std::make_shared<NodePod>(context_, std::move(spec));
   CACS_TRY(pod->create());
@@ -279,7 +282,12 @@ Result<JsonObject> Agent::get_checkpoint(const std::string& checkpoint) {
 }
 
 Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
-  const Status status = store_->repository().verify(checkpoint);
+  const auto verify = [&]() -> Status {
+    CACS_ASSIGN(const auto manifest, store_->repository().load(checkpoint));
+    for (const auto& piece : manifest.pieces) CACS_TRY(check_fits(manifest, piece.label));
+    return store_->verify(manifest);
+  };
+  const Status status = verify();
   JsonArray problems;
   if (!status) problems.push_back(error_to_json(status.error()));
   return JsonObject{{"ok", status.ok()}, {"problems", std::move(problems)}};

@@ -55,7 +55,8 @@ class Agent {
   explicit Agent(AgentOptions options);
   Status set_up();
   void recover_pods();
-  Status check_restorable(const std::string& checkpoint, const pod::PodSpec& spec);
+  /// Whether this node is one that the pod of the checkpoint can be restored on.
+  Status check_fits(const repository::Manifest& manifest, const std::string& pod);
   void collect_garbage();
   void want_collection();
 

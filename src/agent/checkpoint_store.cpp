@@ -133,6 +133,46 @@ Status CheckpointStore::fetch_images(const repository::Manifest& manifest, const
   return make_error(ErrorCode::kNotFound, "checkpoint " + manifest.checkpoint + " has nothing of " + pod);
 }
 
+/// What a user knows the entry as.
+std::string CheckpointStore::describe(const repository::Manifest& manifest, const Entry& entry) {
+  const std::string_view name = entry.name;
+  const std::size_t first = name.find('/');
+  const std::size_t second = name.find('/', first + 1);
+  if (first == std::string_view::npos || second == std::string_view::npos) return entry.name;
+  const std::string pod(name.substr(0, first));
+  const std::string tree(name.substr(first + 1, second - first - 1));
+  if (tree == "images") return "image " + std::string(name.substr(second + 1)) + " of " + pod;
+  const std::string token = token_of(entry.blob);
+  if (tree == "base") {
+    const auto record = base_record(manifest, pod);
+    if (!record) return entry.name;
+    for (const auto& [path, file] : record->entries) {
+      if (file.token == token) return "file " + printable(path) + " of the base of " + pod;
+    }
+    return entry.name;
+  }
+  const BlobRef* blob = find_entry(manifest, pod + "/" + tree + ".listing");
+  repository::StringSink text(kMaxListing);
+  if (blob == nullptr || !repository_->read_blob(*blob, text)) return entry.name;
+  const auto listing = delta::parse_listing(text.text());
+  if (!listing) return entry.name;
+  for (const auto& file : listing->entries) {
+    if (file.token == token) return "file /" + printable(file.path) + " of " + pod + " (" + tree + ")";
+  }
+  return entry.name;
+}
+
+Status CheckpointStore::verify(const repository::Manifest& manifest) {
+  for (const auto& entry : manifest.entries) {
+    repository::NullSink sink;
+    const Status status = repository_->read_blob(entry.blob, sink);
+    if (!status) {
+      return status.error().with_context("checkpoint " + manifest.checkpoint + ", " + describe(manifest, entry));
+    }
+  }
+  return {};
+}
+
 Status CheckpointStore::fetch_tree(const repository::Manifest& manifest, const std::string& pod,
                                    const std::string& name, const std::filesystem::path& into) {
   const std::string where = "checkpoint " + manifest.checkpoint + ", files of " + pod + " (" + name + ")";

@@ -55,6 +55,9 @@ class CheckpointStore {
   Status fetch_tree(const repository::Manifest& manifest, const std::string& pod, const std::string& name,
                     const std::filesystem::path& into);
 
+  /// Reads all of a checkpoint. kCorrupt names the checkpoint, and the file by its path in the pod or as the engine's.
+  Status verify(const repository::Manifest& manifest);
+
   /// What the pod depended on in its base; empty for a checkpoint without a record.
   Result<basefs::Record> base_record(const repository::Manifest& manifest, const std::string& pod);
   /// Whether the base still has what the checkpoint has no copy of. kConflict of type "base-changed" names what it has
@@ -66,6 +69,7 @@ class CheckpointStore {
   repository::Repository& repository() { return *repository_; }
 
  private:
+  std::string describe(const repository::Manifest& manifest, const repository::Entry& entry);
   explicit CheckpointStore(std::unique_ptr<repository::Repository> repository) : repository_(std::move(repository)) {}
   std::unique_ptr<repository::Repository> repository_;
 };

@@ -156,6 +156,7 @@ class NodePod {
   bool frozen_ = false;    ///< the shim has told that the tasks are frozen
   std::map<std::int64_t, std::optional<int>> execs_;
   std::int64_t next_exec_ = 1;
+  std::uint64_t quarantines_ = 0;           ///< of the repository, when baselines_ were made; as they
   std::vector<delta::Baseline> baselines_;  ///< worker and cut only, never both at once (cuts_ says which)
 
   std::deque<std::function<void()>> jobs_;

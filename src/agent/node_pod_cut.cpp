@@ -223,6 +223,8 @@ Status NodePod::freeze(const std::string& checkpoint, std::int64_t deadline_ms) 
 Status NodePod::capture_trees(const std::string& checkpoint) {
   std::vector<CapturedTree> trees;
   const auto names = tree_names();
+  // A stored file may have been found damaged since: what is read again is stored again.
+  if (quarantines_ != context_.store->repository().quarantines()) baselines_.clear();
   for (std::size_t i = 0; i < names.size(); ++i) {
     static const delta::Baseline kNothing;
     const delta::Baseline& baseline = i < baselines_.size() ? baselines_[i] : kNothing;
@@ -350,6 +352,7 @@ void NodePod::store(const std::string& checkpoint) {
     if (base_keeper != nullptr && !base_keeper->settle(kBaseLimit)) {
       spdlog::warn("pod {}: not all files of the base are saved yet", spec_.uid());
     }
+    const std::uint64_t quarantines = context_.store->repository().quarantines();
     auto piece =
         context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, base_keeper.get(), meta, progress);
     trees.clear();
@@ -365,6 +368,7 @@ void NodePod::store(const std::string& checkpoint) {
       return;
     }
     baselines_ = std::move(piece->baselines);
+    quarantines_ = quarantines;
     (*cut)->piece = piece->id;
     (*cut)->size_bytes = piece->size_bytes;
     (*cut)->stored_bytes = piece->stored_bytes;

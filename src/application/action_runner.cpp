@@ -36,6 +36,7 @@ class Run {
   ActionResult commit();
   ActionResult abort_cut();
   ActionResult delete_checkpoint();
+  ActionResult check();
   ActionResult report();
 
   Result<cloud::Cloud*> cloud() const;
@@ -308,6 +309,39 @@ ActionResult Run::delete_checkpoint() {
   return result(EventKind::kCheckpointDeleted);
 }
 
+/// What stands against a restore from the checkpoint; success: nothing.
+Status verify(cloud::NodeAgent& agent, const std::string& checkpoint) {
+  CACS_ASSIGN(const JsonObject said, agent.verify_checkpoint(checkpoint));
+  if (json_bool_or(said, "ok", false)) return {};
+  const JsonArray* problems = json_find_array(said, "problems");
+  if (problems == nullptr || problems->empty() || !problems->front().is_object()) {
+    return make_error(ErrorCode::kInternal, "the agent cannot use checkpoint " + checkpoint + " and does not say why");
+  }
+  return error_from_json(problems->front().get_object());
+}
+
+ActionResult Run::check() {
+  const auto agent = agent_of(0);
+  if (!agent.ok()) return again_or(EventKind::kCheckpointUnusable, agent.error());
+  const Status status = verify(**agent, action_.checkpoint);
+  if (status) return result(EventKind::kCheckpointSound);
+  if (may_pass(status.error())) return failed(EventKind::kActionFailed, status.error());
+  Error refused = status.error();
+  // Offered is only what was looked at in the same way.
+  const auto& all = context_.state.checkpoints;
+  for (auto older = all.rbegin(); older != all.rend() && !context_.cancelled->load(); ++older) {
+    if (older->id >= action_.checkpoint || older->phase != CheckpointPhase::kAvailable || older->damaged) continue;
+    if (!verify(**agent, older->id)) continue;
+    return failed(
+        EventKind::kCheckpointUnusable,
+        refused.with_hint(fmt::format("restart from checkpoint {}: it is the newest older one that is intact; "
+                                      "what runs now was left as it is",
+                                      older->id)));
+  }
+  return failed(EventKind::kCheckpointUnusable,
+                refused.with_hint("there is no older checkpoint that is intact; what runs now was left as it is"));
+}
+
 ActionResult Run::report() {
   for (const Outcome& outcome : context_.state.outcomes) {
     if (outcome.requester.request != action_.request || outcome.requester.pod != action_.pod) continue;
@@ -358,6 +392,8 @@ ActionResult Run::run() {
       return abort_cut();
     case ActionKind::kDeleteCheckpoint:
       return delete_checkpoint();
+    case ActionKind::kCheckCheckpoint:
+      return check();
     case ActionKind::kReportOutcome:
       return report();
     case ActionKind::kArmTimer:

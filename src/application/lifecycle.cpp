@@ -12,6 +12,11 @@ constexpr int kMaxOutcomeFailures = 5;  // then the asking process is taken to b
 constexpr std::int64_t kFirstRetryMs = 100;
 constexpr std::int64_t kLongestRetryMs = 30'000;
 
+/// Phases in which a user's restart is prepared while all goes on.
+bool may_prepare(Phase phase) {
+  return phase == Phase::kRunning || phase == Phase::kCompleted || phase == Phase::kError || phase == Phase::kSuspended;
+}
+
 bool may_be_alive(const Pod& pod) {
   return pod.status == PodStatus::kStarting || pod.status == PodStatus::kRunning ||
          pod.status == PodStatus::kDestroying;
@@ -31,6 +36,14 @@ void Step::enter(Phase phase, std::string reason) {
   s_.phase = phase;
   s_.reason = std::move(reason);
   if (phase != Phase::kReady && phase != Phase::kRestarting) s_.stage = StartStage::kNone;
+  if (!may_prepare(phase) && !s_.check.empty()) {
+    restart_refusal_ =
+        make_error(ErrorCode::kConflict,
+                   fmt::format("the application went to {} before it could be restarted from checkpoint {}",
+                               phase_name(phase), s_.check),
+                   "look what became of it, then ask again");
+    s_.check.clear();
+  }
   ++s_.timer;
   std::string message(phase_name(phase));
   if (!s_.reason.empty()) message += ": " + s_.reason;
@@ -78,6 +91,9 @@ void Step::handle(const Event& event) {
         return checkpoint.id == event.checkpoint && checkpoint.phase == CheckpointPhase::kDeleting;
       });
       return;
+    case EventKind::kCheckpointSound:
+    case EventKind::kCheckpointUnusable:
+      return restart_checked(event);
     case EventKind::kOutcomeReported:
       std::erase_if(s_.outcomes,
                     [&](const Outcome& outcome) { return event.requester && outcome.requester == *event.requester; });

@@ -151,6 +151,7 @@ struct State {
   StartStage stage = StartStage::kNone;
   std::string source;           ///< checkpoint the present incarnation starts from; empty: from nothing
   bool asked = false;           ///< the source was named by the user
+  std::string check;            ///< checkpoint named by the user that is being verified, all else going on; or empty
   std::uint64_t timer = 0;      ///< number of the timer that counts now; older ones are ignored
   std::optional<PodExit> exit;  ///< of the application, once it has ended
 
@@ -171,17 +172,19 @@ enum class EventKind {
   kNodesReady,
   kNodesPrepared,
   kNodesReleased,
-  kPodGone,            ///< pod, incarnation
-  kCutPrepared,        ///< checkpoint; all pods are frozen and dumped
-  kCutFailed,          ///< checkpoint, error
-  kCutThawed,          ///< checkpoint
-  kCutStored,          ///< checkpoint, pieces
-  kCutAborted,         ///< checkpoint
-  kCommitted,          ///< checkpoint
-  kCheckpointDeleted,  ///< checkpoint
-  kOutcomeReported,    ///< requester
-  kActionFailed,       ///< action, error; to be tried again
-  kTimer,              ///< timer; checkpoint: id for the one that may be due
+  kPodGone,             ///< pod, incarnation
+  kCutPrepared,         ///< checkpoint; all pods are frozen and dumped
+  kCutFailed,           ///< checkpoint, error
+  kCutThawed,           ///< checkpoint
+  kCutStored,           ///< checkpoint, pieces
+  kCutAborted,          ///< checkpoint
+  kCommitted,           ///< checkpoint
+  kCheckpointDeleted,   ///< checkpoint
+  kCheckpointSound,     ///< checkpoint: all of it can be read, and it fits the node
+  kCheckpointUnusable,  ///< checkpoint, error
+  kOutcomeReported,     ///< requester
+  kActionFailed,        ///< action, error; to be tried again
+  kTimer,               ///< timer; checkpoint: id for the one that may be due
   // What agents tell, or what reconciliation finds on them.
   kPodRunning,       ///< pod, incarnation
   kPodExited,        ///< pod, incarnation, exit
@@ -206,6 +209,7 @@ enum class ActionKind {
   kCommit,
   kAbortCut,
   kDeleteCheckpoint,
+  kCheckCheckpoint,
   kReportOutcome,
   kArmTimer,
   kRemoveRecord,
@@ -251,6 +255,9 @@ struct Transition {
   std::vector<Note> notes;
   /// Set when a request is refused; the state is then the one before.
   std::optional<Error> refusal;
+  /// Set when a restart that had been taken up comes to nothing: its checkpoint cannot be used, or something else came
+  /// first. Nothing was torn down for it.
+  std::optional<Error> restart_refusal;
 };
 
 /// Faults planted by the simulation test to show that it would find them. Production passes kNone.
@@ -265,6 +272,7 @@ enum class Mutation {
   kForgetAbort,
   kCommitBeforeStored,
   kRestartFromNothing,
+  kRestartUnchecked,
 };
 
 State initial_state(const Policy& policy);
@@ -275,14 +283,15 @@ Transition step(const State& state, const Event& event, Mutation mutation = Muta
 std::vector<Action> wanted(const State& state);
 bool is_wanted(const State& state, const Action& action);
 
-/// Actions of one lane never overlap: those of the nodes, of each pod, of the cut, of each checkpoint's deletion.
+/// Actions of one lane never overlap: those of the nodes, of each pod, of the cut, of each checkpoint's deletion, of
+/// the check before a restart.
 std::string lane_of(const Action& action);
 
 /// The newest checkpoint an automatic restart may use; null when there is none.
 const Checkpoint* newest_usable(const State& state);
 const Checkpoint* find_checkpoint(const State& state, std::string_view id);
 
-/// The checkpoint that must not be deleted because a start from it is under way; empty: none.
+/// The checkpoint that must not be deleted because a start from it is under way or prepared; empty: none.
 std::string_view pinned_checkpoint(const State& state);
 
 std::string_view phase_name(Phase phase);

@@ -69,17 +69,47 @@ void Step::request_restart(const Event& event) {
     case Phase::kRunning:
     case Phase::kCompleted:
     case Phase::kError:
-      s_.attempts = 0;
-      return begin_restart(event.checkpoint, true, "asked for");
     case Phase::kSuspended:
-      s_.attempts = 0;
-      s_.source = event.checkpoint;
-      s_.asked = true;
-      return enter(Phase::kQueued, "");
+      if (!s_.check.empty()) {
+        refusal_ = conflict(fmt::format("a restart from checkpoint {} is being prepared", s_.check),
+                            "wait until this has ended, then ask again");
+        return;
+      }
+      if (mutation_ == Mutation::kRestartUnchecked) return start_asked(event.checkpoint);
+      // Nothing is torn down for a checkpoint that cannot be used.
+      s_.check = event.checkpoint;
+      return;
     default:
       refusal_ = conflict(fmt::format("the application is {} already", phase_name(s_.phase)),
                           "wait until this has ended, then ask again");
   }
+}
+
+void Step::restart_checked(const Event& event) {
+  if (s_.check.empty() || s_.check != event.checkpoint) return;
+  const std::string id = std::exchange(s_.check, {});
+  s_.failures = 0;
+  Checkpoint* checkpoint = find(id);
+  if (checkpoint == nullptr || checkpoint->phase != CheckpointPhase::kAvailable) {
+    restart_refusal_ = no_checkpoint(id);
+    return;
+  }
+  if (event.kind == EventKind::kCheckpointSound) return start_asked(id);
+  const ErrorCode code = event.error.code;
+  if (code == ErrorCode::kCorrupt || code == ErrorCode::kUnsupported || code == ErrorCode::kNotFound) {
+    checkpoint->damaged = true;
+    checkpoint->problem = event.error.message;
+  }
+  notes_.push_back({"application.restart", "refused: " + event.error.to_string(), id});
+  restart_refusal_ = event.error;
+}
+
+void Step::start_asked(const std::string& checkpoint) {
+  s_.attempts = 0;
+  if (s_.phase != Phase::kSuspended) return begin_restart(checkpoint, true, "asked for");
+  s_.source = checkpoint;
+  s_.asked = true;
+  enter(Phase::kQueued, "");
 }
 
 void Step::request_delete_checkpoint(const Event& event) {

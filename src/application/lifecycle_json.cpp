@@ -181,6 +181,7 @@ JsonObject state_to_json(const State& state) {
                   {"stage", number(state.stage)},
                   {"source", state.source},
                   {"asked", state.asked},
+                  {"check", state.check},
                   {"timer", state.timer},
                   {"exit", exit_json(state.exit)}};
   if (state.cut) {
@@ -223,6 +224,7 @@ Result<State> state_from_json(const JsonObject& object) {
   state.node_names = strings_from(object, "node_names");
   state.source = json_string_or(object, "source", "");
   state.asked = json_bool_or(object, "asked", false);
+  state.check = json_string_or(object, "check", "");
   state.timer = static_cast<std::uint64_t>(json_int_or(object, "timer", 0));
   CACS_TRY(read_lists(object, state));
   if (const JsonObject* cut = json_find_object(object, "cut")) {

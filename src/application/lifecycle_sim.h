@@ -66,6 +66,7 @@ class Simulation {
   // the server (lifecycle_sim_server.cc)
   void apply(const Event& event);
   void check_retention(const State& next);
+  void check_restart(const Event& event, const State& next);
   void dispatch(const std::vector<Action>& actions);
   void start_ready();
   void effect(Running& running);
@@ -81,6 +82,7 @@ class Simulation {
   Event execute_start(const Action& action);
   Event execute_cut(const Action& action);
   Event execute_delete(const Action& action);
+  Event execute_check(const Action& action);
   void program_acts();
   Event received(Event message);
   std::string fresh_checkpoint();
@@ -124,6 +126,7 @@ class Simulation {
 
   // what the invariants go by
   std::set<std::string> user_deleted_;
+  std::set<std::string> sound_;  ///< checkpoints that were verified
   int starts_without_progress_ = 0;
   int last_started_ = 0;
   bool user_restart_ = false;

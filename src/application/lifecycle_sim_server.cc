@@ -27,6 +27,7 @@ void Simulation::apply(const Event& event) {
     return;
   }
   check_retention(next.state);
+  check_restart(event, next.state);
   if (fault_ == DriverFault::kActBeforePersist) {
     memory_ = next.state;
     dispatch(next.actions);
@@ -58,6 +59,13 @@ void Simulation::check_retention(const State& next) {
     if (kept < memory_.policy.keep) broken("a checkpoint within `keep` was deleted: " + row.id);
     if (!newer && !row.damaged) broken("the newest checkpoint was deleted: " + row.id);
   }
+}
+
+void Simulation::check_restart(const Event& event, const State& next) {
+  const bool begins =
+      next.asked && next.source != memory_.source && (next.phase == Phase::kRestarting || next.phase == Phase::kQueued);
+  if (begins && !sound_.contains(next.source)) broken("torn down for a checkpoint that nobody had looked at");
+  if (event.kind == EventKind::kCheckpointSound && next.asked && next.phase != memory_.phase) user_restart_ = true;
 }
 
 void Simulation::dispatch(const std::vector<Action>& actions) {
@@ -177,11 +185,8 @@ void Simulation::user_acts() {
       if (chance(15)) apply(Event{.kind = EventKind::kDeleteRequested});
       return;
     case 1:
-    case 2: {
-      const Event wish{.kind = EventKind::kRestartRequested, .checkpoint = some};
-      if (!step(memory_, wish, mutation_).refusal) user_restart_ = true;
-      return apply(wish);
-    }
+    case 2:
+      return apply(Event{.kind = EventKind::kRestartRequested, .checkpoint = some});
     case 3:
     case 4: {
       const Event wish{.kind = EventKind::kDeleteCheckpointRequested, .checkpoint = some};

@@ -7,7 +7,8 @@
 //  5. events of an older incarnation change nothing, and neither do refused requests;
 //  6. only what the durable state wants is ever done;
 //  7. restarts without progress stay within max_attempts;
-//  8. the same seed gives the same run.
+//  8. nothing is torn down for a restart that a user asked for before its checkpoint was found sound;
+//  9. the same seed gives the same run.
 // CACS_SIM_ROUNDS sets the number of schedules, CACS_SIM_SEED runs exactly one.
 #include "application/lifecycle_sim.h"
 
@@ -75,7 +76,8 @@ INSTANTIATE_TEST_SUITE_P(All, PlantedMutation,
                          testing::Values(Mutation::kIgnoreIncarnation, Mutation::kForgetRelease,
                                          Mutation::kForgetAttempts, Mutation::kDeleteRestoreSource,
                                          Mutation::kStartBeforeDestroyed, Mutation::kDropRetry, Mutation::kForgetAbort,
-                                         Mutation::kCommitBeforeStored, Mutation::kRestartFromNothing));
+                                         Mutation::kCommitBeforeStored, Mutation::kRestartFromNothing,
+                                         Mutation::kRestartUnchecked));
 
 class PlantedDriverFault : public testing::TestWithParam<DriverFault> {};
 

@@ -46,6 +46,8 @@ Event Simulation::execute(const Action& action) {
     }
     case ActionKind::kDeleteCheckpoint:
       return execute_delete(action);
+    case ActionKind::kCheckCheckpoint:
+      return execute_check(action);
     case ActionKind::kReportOutcome: {
       Requester requester{.pod = action.pod, .incarnation = action.incarnation, .request = action.request};
       for (const Outcome& outcome : memory_.outcomes) {
@@ -204,6 +206,24 @@ Event Simulation::execute_delete(const Action& action) {
     broken("a checkpoint still wanted was deleted: " + id);
   manifests_.erase(id);
   return Event{.kind = EventKind::kCheckpointDeleted, .checkpoint = id};
+}
+
+Event Simulation::execute_check(const Action& action) {
+  Event result{.kind = EventKind::kCheckpointUnusable, .checkpoint = action.checkpoint};
+  const auto found = manifests_.find(action.checkpoint);
+  if (found == manifests_.end()) {
+    // An answer to a question that nobody asks any more may be anything.
+    if (is_wanted(memory_, action)) broken("a checkpoint is gone that a restart is prepared from");
+    result.error = make_error(ErrorCode::kNotFound, "no such checkpoint");
+  } else if (found->second.corrupt) {
+    result.error = make_error(ErrorCode::kCorrupt, "page 17 of pod-0/pages-1 is not what was stored");
+  } else if (!calm_ && chance(10)) {
+    result.error = make_error(ErrorCode::kConflict, "it was taken on another kind of machine");
+  } else {
+    result.kind = EventKind::kCheckpointSound;
+    sound_.insert(action.checkpoint);
+  }
+  return result;
 }
 
 void Simulation::unfreeze() {
@@ -367,6 +387,7 @@ void Simulation::check_calm() {
       broken("no way out of " + std::string(phase_name(memory_.phase)));
   }
   if (memory_.phase == Phase::kSuspended && claimed_) broken("suspended, but nodes are held");
+  if (!memory_.check.empty()) broken("a restart that was asked for is forgotten");
   for (const Checkpoint& row : memory_.checkpoints) {
     if (row.phase == CheckpointPhase::kAvailable && !manifests_.contains(row.id))
       broken("a committed checkpoint is lost");

@@ -22,6 +22,7 @@ class Step {
   [[nodiscard]] const State& state() const { return s_; }
   [[nodiscard]] const std::vector<Note>& notes() const { return notes_; }
   [[nodiscard]] const std::optional<Error>& refusal() const { return refusal_; }
+  [[nodiscard]] const std::optional<Error>& restart_refusal() const { return restart_refusal_; }
   /// Actions to give out although they were wanted before.
   [[nodiscard]] const std::vector<Action>& again() const { return again_; }
 
@@ -43,6 +44,8 @@ class Step {
   [[nodiscard]] bool is_known(const Requester& requester) const;
   void request_checkpoint(const Event& event);
   void request_restart(const Event& event);
+  void restart_checked(const Event& event);
+  void start_asked(const std::string& checkpoint);
   void request_delete_checkpoint(const Event& event);
   void checkpoint_found(const Event& event);
   void time_limit(const Event& event);
@@ -69,6 +72,7 @@ class Step {
   State s_;
   std::vector<Note> notes_;
   std::optional<Error> refusal_;
+  std::optional<Error> restart_refusal_;
   std::vector<Action> again_;
   Mutation mutation_;
 };

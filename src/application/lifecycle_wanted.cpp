@@ -83,6 +83,7 @@ std::vector<Action> wanted(const State& state) {
     if (state.cut && state.cut->checkpoint == checkpoint.id) continue;
     out.push_back({.kind = ActionKind::kDeleteCheckpoint, .checkpoint = checkpoint.id});
   }
+  if (!state.check.empty()) out.push_back({.kind = ActionKind::kCheckCheckpoint, .checkpoint = state.check});
   for (const Outcome& outcome : state.outcomes) {
     out.push_back({.kind = ActionKind::kReportOutcome,
                    .pod = outcome.requester.pod,
@@ -123,6 +124,8 @@ std::string lane_of(const Action& action) {
       return "cut";
     case ActionKind::kDeleteCheckpoint:
       return "checkpoint-" + action.checkpoint;
+    case ActionKind::kCheckCheckpoint:
+      return "check";
     case ActionKind::kReportOutcome:
       return "outcome-" + action.request;
     case ActionKind::kArmTimer:
@@ -136,9 +139,15 @@ std::string lane_of(const Action& action) {
 Transition step(const State& state, const Event& event, Mutation mutation) {
   internal::Step one(state, mutation);
   one.handle(event);
-  if (one.refusal()) return {.state = state, .actions = {}, .notes = {}, .refusal = one.refusal()};
+  if (one.refusal()) {
+    return {.state = state, .actions = {}, .notes = {}, .refusal = one.refusal(), .restart_refusal = {}};
+  }
   one.settle();
-  Transition out{.state = one.state(), .actions = {}, .notes = one.notes(), .refusal = {}};
+  Transition out{.state = one.state(),
+                 .actions = {},
+                 .notes = one.notes(),
+                 .refusal = {},
+                 .restart_refusal = one.restart_refusal()};
   std::vector<Action> now = wanted(out.state);
   const std::vector<Action> before = event.kind == EventKind::kRecovered ? std::vector<Action>{} : wanted(state);
   for (Action& action : now) {
@@ -183,7 +192,7 @@ std::string_view pinned_checkpoint(const State& state) {
     case Phase::kRestarting:
       return state.source;
     default:
-      return {};
+      return state.check;
   }
 }
 

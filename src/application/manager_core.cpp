@@ -62,7 +62,7 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
   if (next.refusal) return *next.refusal;
   const bool gone = next.state.phase == Phase::kGone;
   const bool changed = !(next.state == record.state);
-  const auto finished = settle_operations(record, next.state);
+  const auto finished = settle_operations(record, next);
   if (changed || !extra.empty() || !next.notes.empty() || !finished.empty()) {
     const State before = std::exchange(record.state, next.state);
     const Record saved = record;  // without what is going on, which does not change here
@@ -158,17 +158,18 @@ OperationView Manager::Core::open_view(const Record& record, const OpenOperation
   return view;
 }
 
-std::vector<OperationView> Manager::Core::settle_operations(const Record& record, const State& next) const {
+std::vector<OperationView> Manager::Core::settle_operations(const Record& record, const Transition& transition) const {
   std::vector<OperationView> finished;
   for (const auto& open : record.operations) {
-    if (auto view = settle(record, open, next)) finished.push_back(*std::move(view));
+    if (auto view = settle(record, open, transition)) finished.push_back(*std::move(view));
   }
   return finished;
 }
 
-/// The operation's end, if `next` shows that it has come.
+/// The operation's end, if the transition shows that it has come.
 std::optional<OperationView> Manager::Core::settle(const Record& record, const OpenOperation& open,
-                                                   const State& next) const {
+                                                   const Transition& transition) const {
+  const State& next = transition.state;
   OperationView view = open_view(record, open);
   const auto succeed = [&](JsonObject result) {
     view.state = "SUCCEEDED";
@@ -197,6 +198,14 @@ std::optional<OperationView> Manager::Core::settle(const Record& record, const O
     if (checkpoint->phase == CheckpointPhase::kAvailable) return succeed({{"checkpoint", open.checkpoint}});
     if (checkpoint->phase == CheckpointPhase::kFailed) return fail(ErrorCode::kAborted, checkpoint->problem);
     return std::nullopt;
+  }
+  if (open.kind == "restart") {
+    if (next.check == open.checkpoint) return std::nullopt;
+    if (transition.restart_refusal && record.state.check == open.checkpoint) {
+      view.state = "FAILED";
+      view.problem = transition.restart_refusal;
+      return view;
+    }
   }
   // submit, restart: until it runs in a new incarnation
   const bool newer = next.incarnation > open.incarnation;

@@ -61,8 +61,9 @@ class Manager::Core {
   void add_checkpoint_writes(const Record& record, const State& next, std::vector<database::Write>& writes);
   void add_event(Record& record, const Note& note, std::vector<database::Write>& writes,
                  std::vector<EventView>& events);
-  std::vector<OperationView> settle_operations(const Record& record, const State& next) const;
-  std::optional<OperationView> settle(const Record& record, const OpenOperation& open, const State& next) const;
+  std::vector<OperationView> settle_operations(const Record& record, const Transition& transition) const;
+  std::optional<OperationView> settle(const Record& record, const OpenOperation& open,
+                                      const Transition& transition) const;
   void note_times(Record& record, const State& before);
   void dispatch(Record& record, const std::vector<Action>& actions);
   void start_ready(Record& record);
