@@ -6,6 +6,8 @@
 #include <unistd.h>
 
 #include <array>
+#include <map>
+#include <set>
 #include <stdexcept>
 
 #include "base/io.h"
@@ -49,7 +51,8 @@ void ServiceTest::SetUp() {
   options.unix_socket = dir_ / "api.sock";
   options.timeout = std::chrono::seconds(120);
   client_ = std::make_unique<net::HttpClient>(options);
-  start_server();
+  make_place();
+  if (!HasFatalFailure()) start_server();
 }
 
 void ServiceTest::start_server() {
@@ -60,9 +63,17 @@ void ServiceTest::start_server() {
   auto log = open_file(dir_ / "server.log", O_WRONLY | O_CREAT | O_APPEND);
   ASSERT_TRUE(log.ok());
   Command command;
-  command.argv = {
-      (build_dir() / "bin/cacs").string(),    "server",     "--state", (dir_ / "state").string(), "--listen",
-      "unix:" + (dir_ / "api.sock").string(), "--ready-fd", "9"};
+  command.argv = server_prefix_;
+  for (const auto& word :
+       {(build_dir() / "bin/cacs").string(), std::string("server"), std::string("--state"), (dir_ / "state").string(),
+        std::string("--listen"), "unix:" + (dir_ / "api.sock").string(), std::string("--ready-fd"), std::string("9")}) {
+    command.argv.push_back(word);
+  }
+  if (!server_env_.empty()) {
+    command.env.emplace();
+    for (char** word = environ; *word != nullptr; ++word) command.env->emplace_back(*word);
+    command.env->insert(command.env->end(), server_env_.begin(), server_env_.end());
+  }
   command.fds = {{write_end.get(), 9}, {log->get(), 1}, {log->get(), 2}};
   auto child = spawn(command);
   ASSERT_TRUE(child.ok()) << child.error().to_string();
@@ -188,6 +199,24 @@ std::vector<pid_t> ServiceTest::processes_of(const std::string& id, const std::s
   return found;
 }
 
+std::vector<pid_t> ServiceTest::processes_of_service() {
+  std::map<pid_t, pid_t> parents;
+  std::set<pid_t> found;
+  for (const pid_t pid : all_pids()) {
+    const std::string stat = proc_text(pid, "stat");
+    const auto fields = split(std::string_view(stat).substr(std::min(stat.rfind(')') + 2, stat.size())), ' ');
+    if (fields.size() > 1) parents[pid] = static_cast<pid_t>(std::strtol(fields[1].c_str(), nullptr, 10));
+    if (pid != ::getpid() && proc_text(pid, "cmdline").find(dir_.string()) != std::string::npos) found.insert(pid);
+  }
+  for (bool grown = true; grown;) {
+    grown = false;
+    for (const auto& [pid, parent] : parents) {
+      if (found.contains(parent)) grown = found.insert(pid).second || grown;
+    }
+  }
+  return {found.begin(), found.end()};
+}
+
 int ServiceTest::kill_program(const std::string& id, const std::string& comm) {
   const auto pids = processes_of(id, comm);
   for (const pid_t pid : pids) ::kill(pid, SIGKILL);
@@ -250,12 +279,13 @@ void ServiceTest::TearDown() {
     server_.reset();
   }
   end_agent();
-  check_nothing_left();
   if (HasFailure()) {
-    std::printf("--- server.log\n%s\n", read_text_file(dir_ / "server.log").value().c_str());
+    if (auto log = read_text_file(dir_ / "server.log")) std::printf("--- server.log\n%s\n", log->c_str());
     if (auto log = read_text_file(dir_ / "state/nodes/local-0/agent.log"))
       std::printf("--- agent.log\n%s\n", log->c_str());
   }
+  remove_place();
+  check_nothing_left();
   ::umount2((dir_ / "state/nodes/local-0/delta").c_str(), MNT_DETACH);
   EXPECT_TRUE(remove_tree(dir_).ok());
 }

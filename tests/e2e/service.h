@@ -23,6 +23,10 @@ class ServiceTest : public testing::Test {
   void SetUp() override;
   void TearDown() override;
 
+  /// What has to be there before the server, and goes after its agent: nothing, where a test does not say so.
+  virtual void make_place() {}
+  virtual void remove_place() {}
+
   void start_server();
   /// SIGKILL, as a crash is.
   void kill_server();
@@ -57,7 +61,12 @@ class ServiceTest : public testing::Test {
   /// A request that must succeed, and its JSON.
   JsonObject must(const std::string& method, const std::string& target, const std::string& body = {});
 
+  /// All processes of the service below dir_: server, agents, shims and whatever descends from them.
+  std::vector<pid_t> processes_of_service();
+
   std::filesystem::path dir_;
+  std::vector<std::string> server_prefix_;  ///< words in front of the server's command
+  std::vector<std::string> server_env_;     ///< "NAME=value", beside what is inherited
   std::optional<Child> server_;
   std::unique_ptr<net::HttpClient> client_;
 

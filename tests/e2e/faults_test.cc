@@ -1,0 +1,256 @@
+// Damaged checkpoints, the order in which things become durable, and what cannot be saved.
+
+#include <arpa/inet.h>
+#include <fcntl.h>
+#include <netinet/in.h>
+#include <signal.h>
+#include <sys/socket.h>
+
+#include <algorithm>
+
+#include "base/io.h"
+#include "base/text.h"
+#include "e2e/service.h"
+
+namespace cacs::e2e {
+namespace {
+
+class FaultsTest : public ServiceTest {
+ protected:
+  /// The end of an operation.
+  JsonObject wait_operation(const std::string& operation) {
+    JsonObject last;
+    EXPECT_TRUE(wait_until([&] {
+      last = must("GET", "/operations/" + operation);
+      return json_string_or(last, "state", "") != "RUNNING";
+    })) << boost::json::serialize(last);
+    return last;
+  }
+
+  JsonObject restart(const std::string& id, const std::string& checkpoint) {
+    return wait_operation(json_string_or(must("POST", "/coordinators/" + id + "/checkpoints/" + checkpoint), "id", ""));
+  }
+
+  /// Flips a bit right in these bytes wherever a pack has them; in how many packs.
+  int flip_in_packs(const std::string& bytes) {
+    int flipped = 0;
+    for (const auto& entry : std::filesystem::directory_iterator(dir_ / "state/nodes/local-0/repository/packs")) {
+      const std::string text = read_text_file(entry.path(), std::size_t{512} << 20U).value();
+      const std::size_t at = text.find(bytes);
+      if (at == std::string::npos) continue;
+      const UniqueFd fd(::open(entry.path().c_str(), O_WRONLY | O_CLOEXEC));
+      const char byte = static_cast<char>(text[at + bytes.size() / 2] ^ 4);
+      EXPECT_EQ(::pwrite(fd.get(), &byte, 1, static_cast<off_t>(at + bytes.size() / 2)), 1);
+      ++flipped;
+    }
+    return flipped;
+  }
+
+  std::string exec_out(const std::string& id, const JsonArray& command) {
+    return json_string_or(
+        must("POST", "/coordinators/" + id + "/exec", boost::json::serialize(JsonObject{{"command", command}})),
+        "stdout", "?");
+  }
+
+  /// 64 bytes of the middle of the pod's file.
+  std::string bytes_of_file(const std::string& id, const std::string& name) {
+    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ / "state/nodes/local-0/delta/pods")) {
+      if (entry.path().filename() != name || entry.path().string().find(id) == std::string::npos) continue;
+      const std::string text = read_text_file(entry.path(), std::size_t{64} << 20U).value();
+      return text.substr(text.size() / 2, 64);
+    }
+    ADD_FAILURE() << "there is no " << name << " in the delta";
+    return {};
+  }
+
+  std::vector<std::string> events_of(const std::string& id, const std::string& kind) {
+    std::vector<std::string> messages;
+    const JsonObject view = application(id);
+    const JsonArray* events = json_find_array(view, "events");
+    if (events == nullptr) return messages;
+    for (const auto& event : *events) {
+      if (json_string_or(event.as_object(), "kind", "") == kind) {
+        messages.push_back(json_string_or(event.as_object(), "message", ""));
+      }
+    }
+    return messages;
+  }
+};
+
+/// Ticks, and makes a file of random bytes when the file /tmp/go is there.
+JsonArray ticking_with_file() {
+  return {"sh", "-c",
+          "mkdir -p /work; i=0; while :; do echo tick $i; if [ -e /work/go ]; then head -c 2000000 /dev/urandom > "
+          "/work/data.bin; rm /work/go; echo made; fi; i=$((i+1)); sleep 0.05; done"};
+}
+
+TEST_F(FaultsTest, ARestartFromADamagedCheckpointIsRefusedAndNothingIsTornDown) {
+  const std::string id = submit({{"command", ticking_with_file()}});
+  ASSERT_TRUE(wait_output(id, "tick 5\n"));
+  const std::string first = checkpoint(id);
+  exec_out(id, {"touch", "/work/go"});
+  ASSERT_TRUE(wait_output(id, "made\n"));
+  const std::string second = checkpoint(id);
+  const std::string sum = exec_out(id, {"sha256sum", "/work/data.bin"});
+  ASSERT_EQ(flip_in_packs(bytes_of_file(id, "data.bin")), 1);
+  const auto before = processes_of(id, "sh");
+  ASSERT_EQ(before.size(), 1U);
+
+  const JsonObject refused = restart(id, second);
+  EXPECT_EQ(json_string_or(refused, "state", ""), "FAILED") << boost::json::serialize(refused);
+  const JsonObject* problem = json_find_object(refused, "problem");
+  ASSERT_NE(problem, nullptr) << boost::json::serialize(refused);
+  const std::string detail = json_string_or(*problem, "detail", "");
+  EXPECT_NE(detail.find(second), std::string::npos) << detail;
+  EXPECT_NE(detail.find("/work/data.bin"), std::string::npos) << detail;
+  EXPECT_NE(json_string_or(*problem, "hint", "").find(first), std::string::npos) << boost::json::serialize(*problem);
+  EXPECT_NE(json_string_or(*problem, "type", "").find("corrupt"), std::string::npos);
+  // What ran runs on, and was never stopped.
+  EXPECT_EQ(processes_of(id, "sh"), before);
+  EXPECT_EQ(state_of(id), "RUNNING");
+  EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 1);
+  EXPECT_FALSE(events_of(id, "application.restart").empty());
+  const auto lines = split(output(id), '\n').size();
+  EXPECT_TRUE(wait_until([&] { return split(output(id), '\n').size() > lines + 5; }));
+
+  // The next one has the same file, and shares no damage with the one before.
+  const std::string third = checkpoint(id);
+  EXPECT_EQ(json_string_or(restart(id, third), "state", ""), "SUCCEEDED");
+  EXPECT_EQ(exec_out(id, {"sha256sum", "/work/data.bin"}), sum);
+  // And what is offered holds.
+  EXPECT_EQ(json_string_or(restart(id, first), "state", ""), "SUCCEEDED");
+  EXPECT_EQ(json_string_or(application(id), "restored_from", ""), first);
+  EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 3);
+}
+
+TEST_F(FaultsTest, RecoveryGoesToTheNextOlderCheckpointByItselfAndSaysSo) {
+  const std::string id = submit({{"command", ticking_with_file()}});
+  ASSERT_TRUE(wait_output(id, "tick 5\n"));
+  const std::string first = checkpoint(id);
+  exec_out(id, {"touch", "/work/go"});
+  ASSERT_TRUE(wait_output(id, "made\n"));
+  const std::string second = checkpoint(id);
+  ASSERT_EQ(flip_in_packs(bytes_of_file(id, "data.bin")), 1);
+  EXPECT_GT(kill_program(id, "sh"), 0);
+  ASSERT_TRUE(wait_until([&] {
+    const JsonObject view = application(id);
+    return json_string_or(view, "state", "") == "RUNNING" && json_string_or(view, "restored_from", "") == first;
+  })) << boost::json::serialize(application(id));
+  const auto told = events_of(id, "application.recovery");
+  ASSERT_EQ(told.size(), 1U);
+  EXPECT_NE(told[0].find(second), std::string::npos) << told[0];
+  EXPECT_NE(told[0].find("/work/data.bin"), std::string::npos) << told[0];
+  ASSERT_TRUE(wait_output(id, "tick 30\n"));
+  EXPECT_EQ(output(id).find("made"), std::string::npos);
+  checkpoint(id);
+}
+
+/// A connection to this machine as seen from a pod: its way outside leads through slirp's gateway.
+TEST_F(FaultsTest, ExplainNamesAConnectionToTheOutsideWhileTheProgramRunsOn) {
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
+  ASSERT_EQ(::listen(listener.get(), 4), 0);
+  socklen_t length = sizeof(address);
+  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
+  const std::string port = std::to_string(ntohs(address.sin_port));
+  const std::string script =
+      "import socket, struct, time\n"
+      "route = [l.split() for l in open('/proc/net/route')][1:]\n"
+      "gateway = [struct.pack('<L', int(r[2], 16)) for r in route if r[1] == '00000000'][0]\n"
+      "s = socket.create_connection((socket.inet_ntoa(gateway), " +
+      port +
+      "))\n"
+      "for i in range(10000):\n"
+      "    print('tick', i, flush=True)\n"
+      "    time.sleep(0.05)\n";
+  const std::string id = submit({{"command", JsonArray{"python3", "-c", script}},
+                                 {"network", JsonObject{{"egress", true}}},
+                                 {"checkpoint", JsonObject{{"interval", "2s"}}}});
+  ASSERT_TRUE(wait_output(id, "tick 0\n")) << output(id, "stderr");
+  const JsonObject explained = must("GET", "/coordinators/" + id + "/explain");
+  EXPECT_FALSE(json_bool_or(explained, "savable", true)) << boost::json::serialize(explained);
+  const std::string text = boost::json::serialize(explained);
+  EXPECT_NE(text.find("outside-connection"), std::string::npos) << text;
+  EXPECT_NE(text.find("python3"), std::string::npos) << text;
+  EXPECT_NE(text.find(":" + port), std::string::npos) << text;
+  const JsonObject failed = try_checkpoint(id);
+  EXPECT_EQ(json_string_or(failed, "state", ""), "FAILED");
+  EXPECT_NE(boost::json::serialize(failed).find("connection to the outside"), std::string::npos)
+      << boost::json::serialize(failed);
+  ASSERT_TRUE(wait_output(id, "tick 60\n"));
+  EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 1);
+}
+
+TEST_F(FaultsTest, ExplainNamesADeviceWhileTheProgramRunsOn) {
+  // A kernel that has the one has the other; a pod may open what its base's owner may.
+  const std::string script =
+      "import os, time\n"
+      "os.mknod('/tmp/tun', 0o600 | 0o020000, os.makedev(10, 200))\n"
+      "f = os.open('/tmp/tun', os.O_RDWR)\n"
+      "for i in range(10000):\n"
+      "    print('tick', i, flush=True)\n"
+      "    time.sleep(0.05)\n";
+  const std::string id =
+      submit({{"command", JsonArray{"python3", "-c", script}}, {"checkpoint", JsonObject{{"interval", "2s"}}}});
+  ASSERT_TRUE(wait_output(id, "tick 0\n", std::chrono::seconds(10))) << output(id, "stderr");
+  const JsonObject explained = must("GET", "/coordinators/" + id + "/explain");
+  const std::string text = boost::json::serialize(explained);
+  EXPECT_FALSE(json_bool_or(explained, "savable", true)) << text;
+  EXPECT_NE(text.find("\"device\""), std::string::npos) << text;
+  EXPECT_NE(text.find("/tmp/tun"), std::string::npos) << text;
+  ASSERT_TRUE(wait_output(id, "tick 60\n"));
+  EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 1);
+}
+
+class DurabilityTest : public FaultsTest {
+ protected:
+  void make_place() override {
+    server_env_ = {"LD_PRELOAD=" + program("sync_recorder.so"), "SYNC_RECORD=" + (dir_ / "syncs").string()};
+  }
+};
+
+/// docs/repository.md, *Order of a commit*, as the kernel sees it; and the database after all of it.
+TEST_F(DurabilityTest, EverythingOfACheckpointIsDurableBeforeItsManifestAndTheManifestBeforeTheDatabase) {
+  const std::string id = submit({{"command", JsonArray{program("worker"), "10000", "/work", "20"}}});
+  ASSERT_TRUE(wait_output(id, "round 20 "));
+  const std::string taken = checkpoint(id);
+  const std::string text = read_text_file(dir_ / "syncs").value();
+  const auto lines = split(text, '\n');
+  const std::string repository = (dir_ / "state/nodes/local-0/repository").string();
+  const auto find = [&](const std::string& start, std::size_t from) {
+    for (std::size_t i = from; i < lines.size(); ++i) {
+      if (lines[i].starts_with(start)) return i;
+    }
+    return lines.size();
+  };
+  const std::string manifest = repository + "/manifests/" + taken + ".manifest";
+  const std::size_t synced = find("sync " + manifest + ".", 0);
+  const std::size_t renamed = find("rename " + manifest + ".", 0);
+  const std::size_t named = find("sync " + repository + "/manifests", renamed);
+  EXPECT_LT(synced, renamed);
+  EXPECT_LT(renamed, named);
+  ASSERT_LT(named, lines.size()) << text;
+  // No pack is named before its bytes are durable, and none after the manifest.
+  int packs = 0;
+  std::size_t last_pack = 0;
+  for (std::size_t i = 0; i < lines.size(); ++i) {
+    if (!lines[i].starts_with("rename " + repository + "/packs/")) continue;
+    ++packs;
+    last_pack = i;
+    const std::string temporary = split(lines[i], ' ')[1];
+    EXPECT_LT(find("sync " + temporary, 0), i) << temporary;
+  }
+  EXPECT_GE(packs, 1);
+  const std::size_t packs_named = find("sync " + repository + "/packs", last_pack);
+  EXPECT_LT(last_pack, packs_named);
+  EXPECT_LT(packs_named, synced) << "the manifest was written before what it names";
+  // That it is AVAILABLE was stored when all of this was done.
+  EXPECT_LT(find("sync " + (dir_ / "state/cacs.db-wal").string(), named), lines.size()) << text;
+  EXPECT_EQ(lines[find("sync " + repository + "/manifests", renamed)], "sync " + repository + "/manifests");
+}
+
+}  // namespace
+}  // namespace cacs::e2e
