@@ -10,7 +10,7 @@ packages=(
   libsqlite3-dev libssl-dev libzstd-dev liblz4-dev libcurl4-openssl-dev prometheus-cpp-dev
   # testing and checking
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev clang clang-tidy clang-format libclang-rt-14-dev liburing-dev
-  wrk python3 procps
+  wrk python3 procps libns3-dev
   # running: the engine's fetcher and what pods are made with
   mmdebstrap ca-certificates iproute2 nftables slirp4netns xfsprogs util-linux lammps
 )

@@ -234,7 +234,7 @@ void Step::start_failed(const Event& event) {
   }
   if (unusable) {
     source->damaged = true;
-    source->problem = story;
+    note_problem(*source, event.error);
   }
   if (s_.asked) {
     // Something of ours died on the way: neither the checkpoint nor the wish has changed.

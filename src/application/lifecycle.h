@@ -99,6 +99,8 @@ struct Checkpoint {
   int incarnation = 0;
   bool damaged = false;  ///< a restore found it corrupt or incompatible: never chosen automatically again
   std::string problem;   ///< why it failed, or is damaged
+  ErrorCode problem_code = ErrorCode::kAborted;
+  std::string problem_type;  ///< as Error::type
 
   friend bool operator==(const Checkpoint&, const Checkpoint&) = default;
 };
@@ -290,6 +292,9 @@ std::string lane_of(const Action& action);
 /// The newest checkpoint an automatic restart may use; null when there is none.
 const Checkpoint* newest_usable(const State& state);
 const Checkpoint* find_checkpoint(const State& state, std::string_view id);
+
+/// Why it failed or is damaged; nothing where neither is so.
+std::optional<Error> problem_of(const Checkpoint& checkpoint);
 
 /// The checkpoint that must not be deleted because a start from it is under way or prepared; empty: none.
 std::string_view pinned_checkpoint(const State& state);

@@ -98,7 +98,7 @@ void Step::restart_checked(const Event& event) {
   const ErrorCode code = event.error.code;
   if (code == ErrorCode::kCorrupt || code == ErrorCode::kUnsupported || code == ErrorCode::kNotFound) {
     checkpoint->damaged = true;
-    checkpoint->problem = event.error.message;
+    note_problem(*checkpoint, event.error.with_hint(""));  // which older one is intact will not stay true
   }
   notes_.push_back({"application.restart", "refused: " + event.error.to_string(), id});
   restart_refusal_ = event.error;
@@ -131,7 +131,7 @@ void Step::checkpoint_found(const Event& event) {
     const bool under_way = s_.cut && s_.cut->checkpoint == event.checkpoint;
     if (known->phase == CheckpointPhase::kFailed && !under_way) {
       known->phase = CheckpointPhase::kAvailable;
-      known->problem.clear();
+      note_problem(*known, make_error(ErrorCode::kAborted, ""));
     }
     return;
   }
@@ -211,7 +211,7 @@ void Step::handle_cut(const Event& event) {
     case EventKind::kCutFailed:
       if (cut.stage == CutStage::kAborting) return;
       cut.stage = CutStage::kAborting;
-      if (checkpoint != nullptr) checkpoint->problem = event.error.to_string();
+      if (checkpoint != nullptr) note_problem(*checkpoint, event.error);
       return;
     case EventKind::kCutAborted:
       if (cut.stage == CutStage::kAborting) finish_cut(false);
@@ -220,6 +220,12 @@ void Step::handle_cut(const Event& event) {
       if (cut.stage == CutStage::kCommitting) finish_cut(true);
       return;
   }
+}
+
+void Step::note_problem(Checkpoint& checkpoint, const Error& error) {
+  checkpoint.problem = error.to_string();
+  checkpoint.problem_code = error.code;
+  checkpoint.problem_type = error.type;
 }
 
 void Step::finish_cut(bool committed) {

@@ -53,6 +53,7 @@ class Step {
   void begin_cut(QueuedCut next);
   void stop_cut(const std::string& why);
   void finish_cut(bool committed);
+  static void note_problem(Checkpoint& checkpoint, const Error& error);
   void tell(const Requester& requester, const std::string& checkpoint, const std::string& error);
   void refuse_queue(const std::string& why);
   void retain();

@@ -183,6 +183,11 @@ const Checkpoint* newest_usable(const State& state) {
   return it == state.checkpoints.rend() ? nullptr : &*it;
 }
 
+std::optional<Error> problem_of(const Checkpoint& checkpoint) {
+  if (checkpoint.problem.empty()) return std::nullopt;
+  return make_error(checkpoint.problem_code, checkpoint.problem).with_type(checkpoint.problem_type);
+}
+
 std::string_view pinned_checkpoint(const State& state) {
   switch (state.phase) {
     case Phase::kQueued:

@@ -196,7 +196,11 @@ std::optional<OperationView> Manager::Core::settle(const Record& record, const O
     if (checkpoint == nullptr) return fail(ErrorCode::kAborted, "the checkpoint was not taken");
     view.phase = checkpoint_phase_name(checkpoint->phase);
     if (checkpoint->phase == CheckpointPhase::kAvailable) return succeed({{"checkpoint", open.checkpoint}});
-    if (checkpoint->phase == CheckpointPhase::kFailed) return fail(ErrorCode::kAborted, checkpoint->problem);
+    if (checkpoint->phase == CheckpointPhase::kFailed) {
+      view.state = "FAILED";
+      view.problem = problem_of(*checkpoint);
+      return view;
+    }
     return std::nullopt;
   }
   if (open.kind == "restart") {

@@ -124,9 +124,7 @@ CheckpointView checkpoint_view(const Record& record, const Checkpoint& checkpoin
   view.state = checkpoint_phase_name(checkpoint.phase);
   view.reason = checkpoint_reason_name(checkpoint.reason);
   view.incarnation = checkpoint.incarnation;
-  if (!checkpoint.problem.empty()) {
-    view.problem = make_error(checkpoint.damaged ? ErrorCode::kCorrupt : ErrorCode::kAborted, checkpoint.problem);
-  }
+  view.problem = problem_of(checkpoint);
   for (int pod = 0; pod < record.state.policy.pods; ++pod) view.pods.push_back(fmt::format("pod-{}", pod));
   const auto details = record.details.find(checkpoint.id);
   if (details == record.details.end()) return view;

@@ -99,6 +99,9 @@ class FullDiskTest : public ServiceTest {
   void goes_on(const std::string& id, const std::string& first, const JsonObject& failed) {
     EXPECT_EQ(json_string_or(failed, "state", ""), "FAILED") << boost::json::serialize(failed);
     const std::string why = problem_of(failed);
+    const JsonObject* problem = json_find_object(failed, "problem");
+    const std::string type = problem == nullptr ? "" : json_string_or(*problem, "type", "");
+    EXPECT_TRUE(type.ends_with("disk-full") || type.ends_with("no-space")) << type;
     RecordProperty("why", why);
     EXPECT_TRUE(why.find("disk is") != std::string::npos || why.find("No space left") != std::string::npos) << why;
     EXPECT_EQ(state_of(id), "RUNNING");

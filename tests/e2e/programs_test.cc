@@ -89,6 +89,15 @@ TEST_F(ProgramsTest, BashRunningAPipeline) {
   EXPECT_EQ(disturb({{"command", JsonArray{"bash", "-c", script}}}, "n=1500\n", "n=3000\n", "bash"), reference);
 }
 
+TEST_F(ProgramsTest, AnNs3Simulation) {
+  if (!std::filesystem::exists(program("network_simulation"))) GTEST_SKIP() << "built without ns-3 (libns3-dev)";
+  const std::string reference = undisturbed({program("network_simulation"), "100"});
+  EXPECT_NE(reference.find("result "), std::string::npos);
+  EXPECT_EQ(disturb({{"command", JsonArray{program("network_simulation"), "100"}}}, "\nt 200 ", "\nt 500 ",
+                    "network_simulation"),
+            reference);
+}
+
 TEST_F(ProgramsTest, Lammps) {
   const std::string input =
       "units lj\natom_style atomic\nlattice fcc 0.8442\nregion box block 0 8 0 8 0 8\ncreate_box 1 box\n"
