@@ -33,14 +33,16 @@ void Step::request_checkpoint(const Event& event) {
   // A pod repeats what it waits for whenever its shim comes back: after every cut, and after a shim's death.
   if (event.requester && is_known(*event.requester)) return;
   if (find(event.checkpoint) != nullptr) return;
-  if (s_.phase != Phase::kRunning) {
+  // A program may ask before its agent's word that the pod runs has come through.
+  const bool starting = s_.stage == StartStage::kStart && event.reason == CheckpointReason::kApplication;
+  if (s_.phase != Phase::kRunning && !starting) {
     if (event.requester) return tell(*event.requester, event.checkpoint, "the application is not running");
     refusal_ = conflict(fmt::format("no checkpoint can be taken: the application is {}", phase_name(s_.phase)),
                         "wait until it is RUNNING");
     return;
   }
   QueuedCut asked{event.checkpoint, event.reason, event.requester};
-  if (!s_.cut) return begin_cut(std::move(asked));
+  if (!s_.cut && !starting) return begin_cut(std::move(asked));
   if (event.reason == CheckpointReason::kApplication) {
     // What the application has done since that cut would be missing from it: it gets one of its own.
     if (s_.queue.size() < kMaxQueuedCuts) {
