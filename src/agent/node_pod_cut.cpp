@@ -350,8 +350,11 @@ void NodePod::store(const std::string& checkpoint) {
     if (base_keeper != nullptr && !base_keeper->settle(kBaseLimit)) {
       spdlog::warn("pod {}: not all files of the base are saved yet", spec_.uid());
     }
-    auto piece =
-        context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, base_keeper.get(), meta, progress);
+    auto piece = [&]() -> Result<StoredPiece> {
+      CACS_TRY(context_.engine->mend_images(layout_.images(checkpoint)));
+      return context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, base_keeper.get(), meta,
+                                         progress);
+    }();
     trees.clear();
     discard_cut_files(checkpoint);
     const std::lock_guard lock(mutex_);
