@@ -1,6 +1,9 @@
 #!/usr/bin/env python3
 """How long a checkpoint freezes a program, against bare `criu dump` of the same program to the same file system.
 
+With shared memory bare criu saves it only where it has no name (a file in /dev/shm belongs to the host), so that is what
+its side gets: both sides save the same bytes. Before each measurement dirty pages are written back, for both sides.
+
 The program (tests/programs/memory.c) watches the clock itself: the longest time it did not run is the time it was frozen.
 Rounds alternate, A B A B, and the medians are compared, because the machine may be shared. Needs root and the engine.
 
@@ -58,7 +61,7 @@ class Bare:
         os.makedirs(self.directory)
         self.output = os.path.join(self.directory, "out")
         with open(self.output, "wb") as out:
-            self.process = subprocess.Popen([MEMORY, str(options.mib), str(options.shm_mib)], stdin=subprocess.DEVNULL,
+            self.process = subprocess.Popen([MEMORY, str(options.mib), str(options.shm_mib), "anonymous"], stdin=subprocess.DEVNULL,
                                             stdout=out, stderr=subprocess.DEVNULL, start_new_session=True)
         wait_for("the program", lambda: "ready" in self.text())
 
@@ -83,8 +86,6 @@ class Bare:
     def close(self):
         self.process.kill()
         self.process.wait()
-        if os.path.exists("/dev/shm/memory"):
-            os.unlink("/dev/shm/memory")
 
 
 class Service:
@@ -197,7 +198,7 @@ def main():
     parser.add_argument("--mib", type=int, default=512)
     parser.add_argument("--shm-mib", type=int, default=0)
     parser.add_argument("--delta-files", type=int, default=0)
-    parser.add_argument("--rounds", type=int, default=5)
+    parser.add_argument("--rounds", type=int, default=7)
     parser.add_argument("--out", default=os.path.join(ROOT, "build/bench"))
     options = parser.parse_args()
     directory = tempfile.mkdtemp(prefix="cacs-frozen-", dir="/tmp")
@@ -211,6 +212,8 @@ def main():
         for _ in range(options.rounds):
             for side in sides:
                 side.touch()
+                time.sleep(0.2)
+                os.sync()
                 gaps.setdefault(side.name, []).append(side.save())
     finally:
         for side in sides:

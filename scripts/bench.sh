@@ -12,7 +12,7 @@ section() { printf '\n== %s\n' "$1"; }
 section "How long a checkpoint freezes a program, against bare criu dump"
 bench/frozen_bench.py --mib 512
 bench/frozen_bench.py --mib 512 --shm-mib 1024
-bench/frozen_bench.py --mib 512 --delta-files 20000 --rounds 3
+bench/frozen_bench.py --mib 512 --delta-files 20000
 section "REST API, against the server's own floor"
 bench/api_bench.sh 5
 section "Repository"

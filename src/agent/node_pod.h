@@ -130,7 +130,7 @@ class NodePod {
 
   // node_pod_cut.cpp
   Status freeze(const std::string& checkpoint, std::int64_t deadline_ms);
-  Status capture_trees(const std::string& checkpoint);
+  Status capture_trees(const std::string& checkpoint, delta::MemoryStage& memory);
   void store(const std::string& checkpoint);
   JsonObject cut_json(const Cut& cut) const;
   Result<Cut*> find_cut(const std::string& checkpoint);
