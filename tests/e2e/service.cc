@@ -172,6 +172,8 @@ std::vector<JsonObject> ServiceTest::checkpoints(const std::string& id) {
 }
 
 JsonObject ServiceTest::try_checkpoint(const std::string& id) {
+  // The program's first words may be there before the server has heard that it runs.
+  EXPECT_TRUE(wait_until([&] { return state_of(id) == "RUNNING"; }));
   const JsonObject operation = must("POST", "/coordinators/" + id + "/checkpoints");
   const std::string target = "/operations/" + json_string_or(operation, "id", "");
   JsonObject last;
