@@ -326,7 +326,7 @@ ActionResult Run::check() {
   const Status status = verify(**agent, action_.checkpoint);
   if (status) return result(EventKind::kCheckpointSound);
   if (may_pass(status.error())) return failed(EventKind::kActionFailed, status.error());
-  Error refused = status.error();
+  const Error& refused = status.error();
   // Offered is only what was looked at in the same way.
   const auto& all = context_.state.checkpoints;
   for (auto older = all.rbegin(); older != all.rend() && !context_.cancelled->load(); ++older) {
