@@ -87,7 +87,7 @@ Status ChunkStore::quarantine(const std::shared_ptr<const Pack>& pack) {
   std::size_t found = 0;
   for (std::size_t slot = 0; slot < slots.size(); ++slot) {
     if (slots[slot]) continue;
-    const auto status = read_at({pack, slot, false}, codec, stored, raw);
+    Status status = read_at({pack, slot, false}, codec, stored, raw);
     if (status) continue;
     if (status.error().code != ErrorCode::kCorrupt) return status;
     slots[slot] = true;

@@ -2,12 +2,12 @@
 // small file system of its own.
 
 #include <fcntl.h>
-#include <signal.h>
 #include <sys/mount.h>
 #include <sys/statvfs.h>
 #include <unistd.h>
 
 #include <atomic>
+#include <csignal>
 #include <set>
 #include <thread>
 

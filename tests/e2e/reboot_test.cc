@@ -4,8 +4,9 @@
 // boot.
 
 #include <fcntl.h>
-#include <signal.h>
 #include <unistd.h>
+
+#include <csignal>
 
 #include "base/io.h"
 #include "base/process.h"
