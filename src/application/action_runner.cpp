@@ -349,7 +349,7 @@ ActionResult Run::check() {
   const Error& refused = status.error();
   // Offered is only what was looked at in the same way.
   const auto& all = context_.state.checkpoints;
-  for (auto older = all.rbegin(); older != all.rend() && !context_.cancelled->load(); ++older) {
+  for (auto older = all.rbegin(); older != all.rend() && !context_.cancelled.stop_requested(); ++older) {
     if (older->id >= action_.checkpoint || older->phase != CheckpointPhase::kAvailable || older->damaged) continue;
     if (!verify(**agent, older->id)) continue;
     return failed(

@@ -26,7 +26,7 @@ class RebootTest : public ServiceTest {
                       "private",
                       "sh",
                       "-c",
-                      "mount --bind \"$0\" /proc/sys/kernel/random/boot_id && exec \"$@\"",
+                      R"(mount --bind "$0" /proc/sys/kernel/random/boot_id && exec "$@")",
                       (dir_ / "boot_id").string()};
     boot();
   }
