@@ -20,8 +20,8 @@ const std::string kNew = "01900000-0000-7000-8000-000000000002";
 const std::string kNewest = "01900000-0000-7000-8000-000000000003";
 
 const std::string& memory() {
-  static const std::string bytes = random_bytes(64 * 4096, 7);
-  return bytes;
+  static const std::string kBytes = random_bytes(std::size_t{64} * 4096, 7);
+  return kBytes;
 }
 
 Status commit(Repository& repository, const std::string& id) {
