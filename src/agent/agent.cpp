@@ -86,8 +86,8 @@ Status Agent::set_up() {
     const std::uint64_t available = std::uint64_t{room.f_bavail} * room.f_frsize;
     if (available >= needed) return {};
     return make_error(ErrorCode::kNoSpace,
-                      "the disk is too full: the checkpoint may need " + format_size(needed) + ", " + options_.state_dir.string() + " has " +
-                          format_size(available) + " left",
+                      "the disk is too full: the checkpoint may need " + format_size(needed) + ", " +
+                          options_.state_dir.string() + " has " + format_size(available) + " left",
                       "make room, or delete old checkpoints")
         .with_type("disk-full");
   };

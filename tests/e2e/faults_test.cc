@@ -80,21 +80,21 @@ class FaultsTest : public ServiceTest {
   }
 };
 
-/// Ticks, and makes a file of random bytes when the file /tmp/go is there.
+/// Ticks, and makes a file of random bytes when the file /job/go is there.
 JsonArray ticking_with_file() {
   return {"sh", "-c",
-          "mkdir -p /work; i=0; while :; do echo tick $i; if [ -e /work/go ]; then head -c 2000000 /dev/urandom > "
-          "/work/data.bin; rm /work/go; echo made; fi; i=$((i+1)); sleep 0.05; done"};
+          "mkdir -p /job; i=0; while :; do echo tick $i; if [ -e /job/go ]; then head -c 2000000 /dev/urandom > "
+          "/job/data.bin; rm /job/go; echo made; fi; i=$((i+1)); sleep 0.05; done"};
 }
 
 TEST_F(FaultsTest, ARestartFromADamagedCheckpointIsRefusedAndNothingIsTornDown) {
   const std::string id = submit({{"command", ticking_with_file()}});
   ASSERT_TRUE(wait_output(id, "tick 5\n"));
   const std::string first = checkpoint(id);
-  exec_out(id, {"touch", "/work/go"});
+  exec_out(id, {"touch", "/job/go"});
   ASSERT_TRUE(wait_output(id, "made\n"));
   const std::string second = checkpoint(id);
-  const std::string sum = exec_out(id, {"sha256sum", "/work/data.bin"});
+  const std::string sum = exec_out(id, {"sha256sum", "/job/data.bin"});
   ASSERT_EQ(flip_in_packs(bytes_of_file(id, "data.bin")), 1);
   const auto before = processes_of(id, "sh");
   ASSERT_EQ(before.size(), 1U);
@@ -105,7 +105,7 @@ TEST_F(FaultsTest, ARestartFromADamagedCheckpointIsRefusedAndNothingIsTornDown) 
   ASSERT_NE(problem, nullptr) << boost::json::serialize(refused);
   const std::string detail = json_string_or(*problem, "detail", "");
   EXPECT_NE(detail.find(second), std::string::npos) << detail;
-  EXPECT_NE(detail.find("/work/data.bin"), std::string::npos) << detail;
+  EXPECT_NE(detail.find("/job/data.bin"), std::string::npos) << detail;
   EXPECT_NE(json_string_or(*problem, "hint", "").find(first), std::string::npos) << boost::json::serialize(*problem);
   EXPECT_NE(json_string_or(*problem, "type", "").find("corrupt"), std::string::npos);
   // What ran runs on, and was never stopped.
@@ -119,7 +119,7 @@ TEST_F(FaultsTest, ARestartFromADamagedCheckpointIsRefusedAndNothingIsTornDown) 
   // The next one has the same file, and shares no damage with the one before.
   const std::string third = checkpoint(id);
   EXPECT_EQ(json_string_or(restart(id, third), "state", ""), "SUCCEEDED");
-  EXPECT_EQ(exec_out(id, {"sha256sum", "/work/data.bin"}), sum);
+  EXPECT_EQ(exec_out(id, {"sha256sum", "/job/data.bin"}), sum);
   // And what is offered holds.
   EXPECT_EQ(json_string_or(restart(id, first), "state", ""), "SUCCEEDED");
   EXPECT_EQ(json_string_or(application(id), "restored_from", ""), first);
@@ -130,7 +130,7 @@ TEST_F(FaultsTest, RecoveryGoesToTheNextOlderCheckpointByItselfAndSaysSo) {
   const std::string id = submit({{"command", ticking_with_file()}});
   ASSERT_TRUE(wait_output(id, "tick 5\n"));
   const std::string first = checkpoint(id);
-  exec_out(id, {"touch", "/work/go"});
+  exec_out(id, {"touch", "/job/go"});
   ASSERT_TRUE(wait_output(id, "made\n"));
   const std::string second = checkpoint(id);
   ASSERT_EQ(flip_in_packs(bytes_of_file(id, "data.bin")), 1);
@@ -142,7 +142,7 @@ TEST_F(FaultsTest, RecoveryGoesToTheNextOlderCheckpointByItselfAndSaysSo) {
   const auto told = events_of(id, "application.recovery");
   ASSERT_EQ(told.size(), 1U);
   EXPECT_NE(told[0].find(second), std::string::npos) << told[0];
-  EXPECT_NE(told[0].find("/work/data.bin"), std::string::npos) << told[0];
+  EXPECT_NE(told[0].find("/job/data.bin"), std::string::npos) << told[0];
   ASSERT_TRUE(wait_output(id, "tick 30\n"));
   EXPECT_EQ(output(id).find("made"), std::string::npos);
   checkpoint(id);

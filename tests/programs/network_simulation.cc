@@ -4,15 +4,15 @@
 //   network_simulation SECONDS
 // prints "t TENTHS received BYTES" and at the end "result BYTES packets dropped N".
 
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+
 #include <ns3/applications-module.h>
 #include <ns3/core-module.h>
 #include <ns3/internet-module.h>
 #include <ns3/network-module.h>
 #include <ns3/point-to-point-module.h>
-
-#include <cstdint>
-#include <cstdio>
-#include <cstdlib>
 
 namespace {
 
