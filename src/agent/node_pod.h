@@ -37,6 +37,14 @@ struct PodContext {
   std::function<void()> collect;  ///< something in the repository is needed no more
 };
 
+/// What of a pod's output is wanted: the streams that have an offset, from there.
+struct LogWish {
+  std::optional<std::uint64_t> out;
+  std::optional<std::uint64_t> err;
+  std::size_t limit = 0;  ///< bytes of each at most
+  std::chrono::milliseconds wait{0};
+};
+
 /// One pod on this node, as the agent holds it: the shim's client, what the pod's state is, the cut that is under way,
 /// and a worker for what takes long (making, restoring, storing, removing), one thing at a time. Any thread may call.
 class NodePod {
@@ -73,8 +81,8 @@ class NodePod {
 
   Status report_outcome(const JsonObject& body);
   Result<JsonObject> exec(const JsonObject& body);
-  Result<JsonObject> read_log(const std::string& stream, std::uint64_t offset, std::size_t limit,
-                              std::chrono::milliseconds wait);
+  /// Both or one of the output streams (docs/agent-api.md, logs), in node_pod_logs.cpp.
+  Result<JsonObject> read_logs(const LogWish& wish);
 
  private:
   enum class State { kCreating, kRunning, kExited, kFailed, kTainted };
@@ -121,6 +129,14 @@ class NodePod {
   std::vector<std::string> tree_names() const;
   Result<JsonObject> call(JsonObject message, std::chrono::milliseconds limit = std::chrono::seconds(60));
 
+  // node_pod_logs.cpp
+  Status note_log_base();
+  void load_log_base(bool ran);
+  void forget_log_base();
+  Json log_base();
+  bool output_is_whole();
+  Result<JsonObject> look_at_logs(const LogWish& wish);
+
   // node_pod_base.cpp
   Status watch_base(const std::filesystem::path& root, const basefs::Record& seed);
   void look_at_base();
@@ -157,6 +173,11 @@ class NodePod {
   std::map<std::int64_t, std::optional<int>> execs_;
   std::int64_t next_exec_ = 1;
   std::vector<delta::Baseline> baselines_;  ///< worker and cut only, never both at once (cuts_ says which)
+
+  /// Sizes of the output before this incarnation wrote any; nothing until its files are there. A lock of its own,
+  /// inside of mutex_: events that tell it are pushed with and without that.
+  std::mutex log_mutex_;
+  std::optional<JsonObject> log_base_;
 
   std::deque<std::function<void()>> jobs_;
   bool stopping_ = false;

@@ -87,10 +87,14 @@ Response explain(Agent& agent, const Request& request) {
 
 Response logs(Agent& agent, const Request& request) {
   return with_pod(agent, request, [&](NodePod& pod, const JsonObject&) {
-    const std::string_view stream = query(request, "stream");
-    return pod.read_log(stream.empty() ? "stdout" : std::string(stream),
-                        static_cast<std::uint64_t>(number(request, "offset", 0, std::int64_t{1} << 60U)),
-                        static_cast<std::size_t>(number(request, "limit", 65536, 1 << 20)), wait_of(request));
+    const auto offset = [&](std::string_view stream) -> std::optional<std::uint64_t> {
+      if (net::find_query(request.query, stream) == nullptr) return std::nullopt;
+      return static_cast<std::uint64_t>(number(request, stream, 0, std::int64_t{1} << 60U));
+    };
+    return pod.read_logs({.out = offset("stdout"),
+                          .err = offset("stderr"),
+                          .limit = static_cast<std::size_t>(number(request, "limit", 65536, 1 << 20)),
+                          .wait = wait_of(request)});
   });
 }
 

@@ -46,9 +46,9 @@ class Manager final : public Service {
   Result<OperationView> get_operation(const Caller& caller, std::string_view operation) override;
   Result<std::vector<EventView>> events(const Caller& caller, std::string_view application, std::uint64_t after_id,
                                         std::size_t limit, std::chrono::milliseconds wait) override;
-  Result<LogChunk> logs(const Caller& caller, std::string_view application, std::string_view pod,
-                        std::string_view stream, std::uint64_t offset, std::size_t limit,
-                        std::chrono::milliseconds wait) override;
+  Result<std::vector<LogChunk>> logs(const Caller& caller, std::string_view application, std::string_view pod,
+                                     const std::vector<LogPosition>& positions, std::size_t limit,
+                                     std::chrono::milliseconds wait) override;
   Result<JsonObject> exec(const Caller& caller, std::string_view application, const JsonObject& request) override;
   Result<JsonObject> explain(const Caller& caller, std::string_view application) override;
   std::vector<std::string> clouds() override;
@@ -63,6 +63,7 @@ class Manager final : public Service {
   struct Target {
     std::shared_ptr<cloud::NodeAgent> agent;
     std::string uid;
+    int pod = 0;
     std::shared_ptr<const ApplicationView> view;
   };
   Result<Target> target(const Caller& caller, std::string_view application, std::string_view pod);

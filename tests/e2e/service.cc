@@ -40,6 +40,8 @@ std::string proc_text(pid_t pid, const char* file) {
 
 std::string ServiceTest::program(const std::string& name) { return (build_dir() / "programs" / name).string(); }
 
+std::filesystem::path ServiceTest::cacs() { return build_dir() / "bin/cacs"; }
+
 void ServiceTest::SetUp() {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   std::string pattern = "/tmp/cacs-e2e-XXXXXX";
@@ -60,9 +62,10 @@ void ServiceTest::start_server() {
   auto log = open_file(dir_ / "server.log", O_WRONLY | O_CREAT | O_APPEND);
   ASSERT_TRUE(log.ok());
   Command command;
-  command.argv = {
-      (build_dir() / "bin/cacs").string(),    "server",     "--state", (dir_ / "state").string(), "--listen",
-      "unix:" + (dir_ / "api.sock").string(), "--ready-fd", "9"};
+  command.argv = {cacs().string(), "server",
+                  "--state",       (dir_ / "state").string(),
+                  "--listen",      "unix:" + (dir_ / "api.sock").string(),
+                  "--ready-fd",    "9"};
   command.fds = {{write_end.get(), 9}, {log->get(), 1}, {log->get(), 2}};
   auto child = spawn(command);
   ASSERT_TRUE(child.ok()) << child.error().to_string();

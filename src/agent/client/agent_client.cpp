@@ -134,12 +134,12 @@ Status Client::report_outcome(std::string_view uid, const JsonObject& body) {
   return {};
 }
 
-Result<JsonObject> Client::logs(std::string_view uid, std::string_view stream, std::uint64_t offset, std::size_t limit,
-                                milliseconds wait) {
-  return make({.method = "GET",
-               .target = fmt::format("{}/logs?stream={}&offset={}&limit={}&wait_ms={}", pod_path(uid),
-                                     net::percent_encode(stream), offset, limit, wait.count()),
-               .limit = wait + kMargin});
+Result<JsonObject> Client::logs(std::string_view uid, const cloud::LogQuery& query) {
+  std::string target = pod_path(uid) + "/logs?";
+  if (query.out) target += fmt::format("stdout={}&", *query.out);
+  if (query.err) target += fmt::format("stderr={}&", *query.err);
+  target += fmt::format("limit={}&wait_ms={}", query.limit, query.wait.count());
+  return make({.method = "GET", .target = std::move(target), .limit = query.wait + kMargin});
 }
 
 Result<JsonObject> Client::exec(std::string_view uid, const JsonObject& body) {
