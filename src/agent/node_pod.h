@@ -13,6 +13,7 @@
 
 #include "agent/checkpoint_store.h"
 #include "agent/event_queue.h"
+#include "agent/output.h"
 #include "base/time.h"
 #include "basefs/keeper.h"
 #include "pod/exit_status.h"
@@ -35,14 +36,6 @@ struct PodContext {
   EventQueue* events = nullptr;
   std::function<Status(std::uint64_t needed)> check_room;
   std::function<void()> collect;  ///< something in the repository is needed no more
-};
-
-/// What of a pod's output is wanted: the streams that have an offset, from there.
-struct LogWish {
-  std::optional<std::uint64_t> out;
-  std::optional<std::uint64_t> err;
-  std::size_t limit = 0;  ///< bytes of each at most
-  std::chrono::milliseconds wait{0};
 };
 
 /// One pod on this node, as the agent holds it: the shim's client, what the pod's state is, the cut that is under way,

@@ -8,40 +8,21 @@
 #include <algorithm>
 #include <array>
 
-#include "agent/base64.h"
 #include "agent/node_pod.h"
 #include "base/io.h"
 #include "base/log.h"
-#include "init/protocol.h"
 
 namespace cacs::agent {
 
 namespace {
 
-constexpr std::size_t kMaxLogChunk = std::size_t{1} << 20U;
-
-/// A stream that is wanted, and from where.
-struct Wanted {
-  const char* stream;
-  std::uint64_t offset;
-};
-
-std::vector<Wanted> wanted_of(const LogWish& wish) {
-  std::vector<Wanted> list;
-  if (wish.out) list.push_back({"stdout", *wish.out});
-  if (wish.err) list.push_back({"stderr", *wish.err});
-  return list;
-}
-
-std::string path_of(const char* stream) { return std::string(CACS_LOG_DIR "/") + stream; }
-
 /// Waits until one of the files is no longer as long as its reader's offset, the pod ends, or the time is over. Writes
 /// through the pod's overlay are seen on the overlay's own inodes only, so they are watched through the pod's root.
-void wait_for_output(const std::vector<Wanted>& wanted, pid_t init, std::chrono::milliseconds wait) {
+void wait_for_output(const std::vector<WantedStream>& wanted, pid_t init, std::chrono::milliseconds wait) {
   const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
   if (!watch.valid()) return;
-  for (const Wanted& each : wanted) {
-    const std::string inside = "/proc/" + std::to_string(init) + "/root" + path_of(each.stream);
+  for (const WantedStream& each : wanted) {
+    const std::string inside = "/proc/" + std::to_string(init) + "/root" + output_path(each.name);
     if (::inotify_add_watch(watch.get(), inside.c_str(), IN_MODIFY) < 0) return;
     struct stat info {};
     // Between the caller's look and the watch it may have changed already.
@@ -71,7 +52,7 @@ Status NodePod::note_log_base() {
   JsonObject base;
   for (const char* stream : {"stdout", "stderr"}) {
     struct stat info {};
-    const bool there = ::lstat((layout_.upper().string() + path_of(stream)).c_str(), &info) == 0;
+    const bool there = ::lstat((layout_.upper().string() + output_path(stream)).c_str(), &info) == 0;
     base[stream] = there ? static_cast<std::int64_t>(info.st_size) : 0;
   }
   // Before the engine runs: what is written from now on is this incarnation's.
@@ -114,26 +95,25 @@ bool NodePod::output_is_whole() {
 }
 
 Result<JsonObject> NodePod::look_at_logs(const LogWish& wish) {
+  CACS_ASSIGN(const auto wanted, wanted_streams(wish));
   bool ended = false;
   {
     const std::lock_guard lock(mutex_);
     ended = state_ == State::kExited || state_ == State::kFailed;
   }
-  JsonObject answer{{"incarnation", spec_.incarnation}, {"ready", false}, {"eof", ended}, {"streams", JsonArray()}};
+  JsonObject answer = output_answer(spec_.incarnation, ended);
   if (!output_is_whole()) return answer;
   JsonArray found;
-  for (const Wanted& each : wanted_of(wish)) {
+  for (const WantedStream& each : wanted) {
     struct stat info {};
-    auto fd = open_file(layout_.upper().string() + path_of(each.stream), O_RDONLY | O_NOFOLLOW);
+    auto fd = open_file(layout_.upper().string() + output_path(each.name), O_RDONLY | O_NOFOLLOW);
     if (!fd || ::fstat(fd->get(), &info) != 0) return answer;  // being removed
-    std::string data(std::min(wish.limit, kMaxLogChunk), '\0');
+    std::string data(std::min(wish.limit, kMaxOutputSlice), '\0');
     CACS_ASSIGN(const std::size_t got, pread_full(fd->get(), std::as_writable_bytes(std::span(data)), each.offset));
     data.resize(got);
-    found.push_back(JsonObject{
-        {"stream", each.stream},
-        {"offset", each.offset},
-        {"size", std::max<std::uint64_t>(static_cast<std::uint64_t>(info.st_size), got == 0 ? 0 : each.offset + got)},
-        {"data", base64_encode(data)}});
+    // It may have grown since it was looked at.
+    const auto size = std::max(static_cast<std::uint64_t>(info.st_size), got == 0 ? 0 : each.offset + got);
+    found.push_back(output_slice(each, data, size));
   }
   // Asked again: what was read is this incarnation's only if its files were still there after it had been read.
   if (!output_is_whole()) return answer;
@@ -143,10 +123,7 @@ Result<JsonObject> NodePod::look_at_logs(const LogWish& wish) {
 }
 
 Result<JsonObject> NodePod::read_logs(const LogWish& wish) {
-  const auto wanted = wanted_of(wish);
-  if (wanted.empty()) {
-    return make_error(ErrorCode::kInvalidArgument, "logs needs an offset for stdout, stderr, or both");
-  }
+  CACS_ASSIGN(const auto wanted, wanted_streams(wish));
   CACS_ASSIGN(JsonObject answer, look_at_logs(wish));
   if (has_news(answer) || wish.wait.count() <= 0) return answer;
   if (auto init = init_pid(); init && answer.at("ready").as_bool()) {

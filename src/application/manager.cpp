@@ -169,7 +169,6 @@ Result<Manager::Target> Manager::target(const Caller& caller, std::string_view a
   }
   const auto cloud = core_->clouds().find(target.view->cloud);
   if (cloud == core_->clouds().end()) return no_such("cloud", target.view->cloud);
-  target.pod = static_cast<int>(found - pods.begin());
   CACS_ASSIGN(target.agent, cloud->second->agent(found->node));
   target.uid = fmt::format("{}.{}", application, name);
   return target;

@@ -63,10 +63,11 @@ class Manager final : public Service {
   struct Target {
     std::shared_ptr<cloud::NodeAgent> agent;
     std::string uid;
-    int pod = 0;
     std::shared_ptr<const ApplicationView> view;
   };
   Result<Target> target(const Caller& caller, std::string_view application, std::string_view pod);
+  /// The output of a pod as the application's newest checkpoint has it.
+  Result<JsonObject> saved_logs(const ApplicationView& view, std::string_view pod, const cloud::LogQuery& query);
 
   std::unique_ptr<Core> core_;
 };

@@ -95,6 +95,9 @@ class FakeAgent final : public cloud::NodeAgent {
   Status delete_checkpoint(std::string_view) override { return none(); }
   Status report_outcome(std::string_view, const JsonObject&) override { return none(); }
   Result<JsonObject> logs(std::string_view, const cloud::LogQuery&) override { return none(); }
+  Result<JsonObject> checkpoint_logs(std::string_view, std::string_view, const cloud::LogQuery&) override {
+    return none();
+  }
   Result<JsonObject> exec(std::string_view, const JsonObject&) override { return none(); }
   Result<JsonObject> explain(std::string_view) override { return none(); }
 

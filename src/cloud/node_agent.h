@@ -50,6 +50,9 @@ class NodeAgent {
 
   virtual Status report_outcome(std::string_view uid, const JsonObject& body) = 0;
   virtual Result<JsonObject> logs(std::string_view uid, const LogQuery& query) = 0;
+  /// The output of a pod ("pod-0") as a checkpoint has it; does not wait.
+  virtual Result<JsonObject> checkpoint_logs(std::string_view checkpoint, std::string_view pod,
+                                             const LogQuery& query) = 0;
   virtual Result<JsonObject> exec(std::string_view uid, const JsonObject& body) = 0;
   virtual Result<JsonObject> explain(std::string_view uid) = 0;
 };

@@ -39,6 +39,8 @@ class Client final : public cloud::NodeAgent {
 
   Status report_outcome(std::string_view uid, const JsonObject& body) override;
   Result<JsonObject> logs(std::string_view uid, const cloud::LogQuery& query) override;
+  Result<JsonObject> checkpoint_logs(std::string_view checkpoint, std::string_view pod,
+                                     const cloud::LogQuery& query) override;
   Result<JsonObject> exec(std::string_view uid, const JsonObject& body) override;
   Result<JsonObject> explain(std::string_view uid) override;
 
