@@ -161,7 +161,7 @@ TEST_F(ManagerLogsTest, ARollbackIsToldAfterARestartOfTheServerAndOfThePod) {
 }
 
 TEST_F(ManagerLogsTest, AnEndedApplicationsOutputStaysAndASuspendedOnesIsThatOfItsCheckpoint) {
-  submit(milliseconds(900));
+  submit(milliseconds(1'200));
   ASSERT_TRUE(wait_state("RUNNING"));
   Reader reader;
   print("one\n");
