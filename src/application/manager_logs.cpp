@@ -30,6 +30,7 @@ bool may_pass(const Error& error) { return error.code == ErrorCode::kUnavailable
 /// Chunks that bring nothing and leave the reader where it is.
 std::vector<LogChunk> nothing_new(const std::vector<LogPosition>& positions, bool end) {
   std::vector<LogChunk> chunks;
+  chunks.reserve(positions.size());
   for (const LogPosition& position : positions) {
     chunks.push_back({.stream = position.stream, .offset = position.offset, .data = {}, .end = end});
   }
