@@ -294,6 +294,10 @@ Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
   return JsonObject{{"ok", status.ok()}, {"problems", std::move(problems)}};
 }
 
+Result<JsonObject> Agent::checkpoint_logs(const std::string& checkpoint, const std::string& pod, const LogWish& wish) {
+  return read_saved_output(*store_, checkpoint, pod, wish);
+}
+
 Status Agent::delete_checkpoint(const std::string& checkpoint) {
   Status removed = store_->repository().remove(checkpoint);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;

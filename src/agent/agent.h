@@ -49,6 +49,8 @@ class Agent {
   Result<JsonObject> list_checkpoints();
   Result<JsonObject> get_checkpoint(const std::string& checkpoint);
   Result<JsonObject> verify_checkpoint(const std::string& checkpoint);
+  /// The output of a pod as a checkpoint has it.
+  Result<JsonObject> checkpoint_logs(const std::string& checkpoint, const std::string& pod, const LogWish& wish);
   Status delete_checkpoint(const std::string& checkpoint);
 
  private:

@@ -153,10 +153,7 @@ std::string CheckpointStore::describe(const repository::Manifest& manifest, cons
     }
     return entry.name;
   }
-  const BlobRef* blob = find_entry(manifest, pod + "/" + tree + ".listing");
-  repository::StringSink text(kMaxListing);
-  if (blob == nullptr || !repository_->read_blob(*blob, text)) return entry.name;
-  const auto listing = delta::parse_listing(text.text());
+  const auto listing = load_listing(manifest, pod, tree);
   if (!listing) return entry.name;
   for (const auto& file : listing->entries) {
     if (file.token == token) return "file /" + printable(file.path) + " of " + pod + " (" + tree + ")";
@@ -175,14 +172,42 @@ Status CheckpointStore::verify(const repository::Manifest& manifest) {
   return {};
 }
 
+Result<delta::Listing> CheckpointStore::load_listing(const repository::Manifest& manifest, const std::string& pod,
+                                                     const std::string& name) {
+  const BlobRef* blob = find_entry(manifest, pod + "/" + name + ".listing");
+  if (blob == nullptr) return delta::Listing{};
+  repository::StringSink text(kMaxListing);
+  CACS_TRY(repository_->read_blob(*blob, text));
+  return delta::parse_listing(text.text());
+}
+
+Result<std::string> CheckpointStore::read_file(const repository::Manifest& manifest, const std::string& pod,
+                                               std::string_view path, const FileRange& range, std::uint64_t& size) {
+  const std::string where = "checkpoint " + manifest.checkpoint + ", file /" + printable(path) + " of " + pod;
+  auto listing = load_listing(manifest, pod, "delta");
+  if (!listing) return listing.error().with_context(where);
+  size = 0;
+  const auto entry = std::find_if(listing->entries.begin(), listing->entries.end(), [&](const delta::Entry& each) {
+    return each.path == path && each.type == delta::EntryType::kRegular;
+  });
+  if (entry == listing->entries.end() || entry->token.empty()) return std::string();
+  CACS_ASSIGN(const BlobRef content, blob_of(entry->token));
+  size = content.size;
+  if (range.offset >= size) return std::string();
+  auto reader = repository_->open_reader(content);
+  if (!reader) return reader.error().with_context(where);
+  std::string data(std::min<std::uint64_t>(range.limit, size - range.offset), '\0');
+  const auto got = (*reader)->read_at(range.offset, std::as_writable_bytes(std::span(data)));
+  if (!got) return got.error().with_context(where);
+  data.resize(*got);
+  return data;
+}
+
 Status CheckpointStore::fetch_tree(const repository::Manifest& manifest, const std::string& pod,
                                    const std::string& name, const std::filesystem::path& into) {
   const std::string where = "checkpoint " + manifest.checkpoint + ", files of " + pod + " (" + name + ")";
-  const BlobRef* blob = find_entry(manifest, pod + "/" + name + ".listing");
-  if (blob == nullptr) return {};
-  repository::StringSink text(kMaxListing);
-  CACS_TRY(repository_->read_blob(*blob, text).context(where));
-  auto listing = delta::parse_listing(text.text());
+  if (find_entry(manifest, pod + "/" + name + ".listing") == nullptr) return {};
+  const auto listing = load_listing(manifest, pod, name);
   if (!listing) return listing.error().with_context(where);
   const auto fetch = [&](std::string_view token, int fd, const delta::Entry& entry) -> Status {
     CACS_ASSIGN(const BlobRef content, blob_of(token));

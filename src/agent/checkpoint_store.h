@@ -60,6 +60,14 @@ class CheckpointStore {
 
   /// Reads all of a checkpoint. kCorrupt names the checkpoint, and the file by its path in the pod or as the engine's.
   Status verify(const repository::Manifest& manifest);
+  struct FileRange {
+    std::uint64_t offset = 0;
+    std::size_t limit = 0;  ///< bytes at most
+  };
+  /// Bytes of a file of a pod's delta (its path without the leading slash); `size` becomes that of the whole file. A
+  /// file that the delta has not is empty.
+  Result<std::string> read_file(const repository::Manifest& manifest, const std::string& pod, std::string_view path,
+                                const FileRange& range, std::uint64_t& size);
 
   /// What the pod depended on in its base; empty for a checkpoint without a record.
   Result<basefs::Record> base_record(const repository::Manifest& manifest, const std::string& pod);
@@ -74,6 +82,10 @@ class CheckpointStore {
  private:
   std::string describe(const repository::Manifest& manifest, const repository::Entry& entry);
   explicit CheckpointStore(std::unique_ptr<repository::Repository> repository) : repository_(std::move(repository)) {}
+  /// Of one of the trees; without entries where the checkpoint has it not.
+  Result<delta::Listing> load_listing(const repository::Manifest& manifest, const std::string& pod,
+                                      const std::string& name);
+
   std::unique_ptr<repository::Repository> repository_;
 };
 

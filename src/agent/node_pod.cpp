@@ -93,7 +93,7 @@ void NodePod::fail(const Error& error) {
   if (const auto written = write_file_durably(layout_.dir / "failed.json", boost::json::serialize(text)); !written) {
     spdlog::warn("{}", written.error().to_string());
   }
-  push_event("pod.failed", {{"error", text}});
+  push_event("pod.failed", {{"error", text}, {"log_base", log_base()}});
 }
 
 Status NodePod::create() {
@@ -124,12 +124,13 @@ void NodePod::make() {
     started_at_ = format_time(wall_now());
     changed_.notify_all();
   }
-  push_event("pod.running");
+  push_event("pod.running", {{"log_base", log_base()}});
 }
 
 Status NodePod::make_fresh_directories() {
   // Whatever a making that was interrupted left: a half-filled delta is worth nothing.
   CACS_TRY(remove_everything());
+  forget_log_base();
   CACS_TRY(remove_tree(layout_.delta));
   CACS_TRY(remove_tree(layout_.dir / "images"));
   CACS_TRY(remove_tree(layout_.dir / "base"));
@@ -222,6 +223,7 @@ Status NodePod::start_or_restore() {
   if (!spec_.restore_checkpoint.empty()) {
     return restore().context("restore from checkpoint " + spec_.restore_checkpoint);
   }
+  CACS_TRY(note_log_base());
   CACS_TRY(call({{"op", "mount"}}));
   CACS_TRY(watch_base(root_seen_by_shim(), {}));
   CACS_TRY(call({{"op", "start"}}));
@@ -235,6 +237,7 @@ Status NodePod::restore() {
   for (const auto& tree : tree_names()) {
     CACS_TRY(context_.store->fetch_tree(manifest, spec_.pod, tree, tree_root(tree)));
   }
+  CACS_TRY(note_log_base());
   CACS_ASSIGN(const basefs::Record record, context_.store->base_record(manifest, spec_.pod));
   CACS_TRY(context_.store->serve_base(record, layout_.upper()));
   CACS_TRY(call({{"op", "mount"}}));
@@ -326,7 +329,9 @@ void NodePod::on_shim_event(const JsonObject& event) {
   const bool running = state_ == State::kRunning;
   lock.unlock();
   if (name == "tainted") push_event("pod.tainted");
-  if (name == "exited") push_event("pod.exited", {{"exit", exit_ ? exit_->to_json() : JsonObject{}}});
+  if (name == "exited") {
+    push_event("pod.exited", {{"exit", exit_ ? exit_->to_json() : JsonObject{}}, {"log_base", log_base()}});
+  }
   if (name == "lost" && running) enqueue([this] { recover(); });
 }
 
@@ -341,6 +346,7 @@ void NodePod::recover() {
 Status NodePod::take_over() {
   if (destroyed()) return {};
   if (const auto failed = read_text_file(layout_.dir / "failed.json", 65536)) {
+    load_log_base(false);
     const auto object = parse_json_object(*failed, "failed.json");
     const std::lock_guard lock(mutex_);
     state_ = State::kFailed;
@@ -372,6 +378,7 @@ Status NodePod::take_over() {
     }
     look_at_base();
   }
+  if (phase == "running" || phase == "exited") load_log_base(true);
   const std::lock_guard lock(mutex_);
   if (const JsonObject* exit = json_find_object(answer, "exit")) exit_ = pod::PodExit::from_json(*exit);
   if (phase == "running") {
@@ -379,6 +386,7 @@ Status NodePod::take_over() {
   } else if (phase == "exited") {
     state_ = State::kExited;
   } else {
+    state_ = State::kCreating;
     jobs_.emplace_back([this] { make(); });
   }
   changed_.notify_all();
@@ -386,7 +394,7 @@ Status NodePod::take_over() {
   const JsonObject exit = exit_ ? exit_->to_json() : JsonObject{};
   if (json_bool_or(answer, "tainted", false)) push_event("pod.tainted");
   // Whoever waited for its end hears of it, even if it came while there was no shim.
-  if (exited) push_event("pod.exited", {{"exit", exit}});
+  if (exited) push_event("pod.exited", {{"exit", exit}, {"log_base", log_base()}});
   return {};
 }
 
@@ -461,7 +469,8 @@ JsonObject NodePod::view() {
                     {"incarnation", spec_.incarnation},
                     {"state", state_name(state_)},
                     {"started_at", started_at_},
-                    {"restored_from", spec_.restore_checkpoint}};
+                    {"restored_from", spec_.restore_checkpoint},
+                    {"log_base", log_base()}};
   object["exit"] = exit_ && state_ == State::kExited ? Json(exit_->to_json()) : Json(nullptr);
   object["error"] = error_ ? Json(error_to_json(*error_)) : Json(nullptr);
   for (const char* name : {"limits", "memory_bytes", "egress"}) {

@@ -13,6 +13,7 @@
 
 #include "agent/checkpoint_store.h"
 #include "agent/event_queue.h"
+#include "agent/output.h"
 #include "base/time.h"
 #include "basefs/keeper.h"
 #include "engine/engine.h"
@@ -75,8 +76,8 @@ class NodePod {
 
   Status report_outcome(const JsonObject& body);
   Result<JsonObject> exec(const JsonObject& body);
-  Result<JsonObject> read_log(const std::string& stream, std::uint64_t offset, std::size_t limit,
-                              std::chrono::milliseconds wait);
+  /// Both or one of the output streams (docs/agent-api.md, logs), in node_pod_logs.cpp.
+  Result<JsonObject> read_logs(const LogWish& wish);
 
  private:
   enum class State { kCreating, kRunning, kExited, kFailed, kTainted };
@@ -123,6 +124,14 @@ class NodePod {
   std::vector<std::string> tree_names() const;
   Result<JsonObject> call(JsonObject message, std::chrono::milliseconds limit = std::chrono::seconds(60));
 
+  // node_pod_logs.cpp
+  Status note_log_base();
+  void load_log_base(bool ran);
+  void forget_log_base();
+  Json log_base();
+  bool output_is_whole();
+  Result<JsonObject> look_at_logs(const LogWish& wish);
+
   // node_pod_base.cpp
   Status watch_base(const std::filesystem::path& root, const basefs::Record& seed);
   void look_at_base();
@@ -160,6 +169,11 @@ class NodePod {
   std::int64_t next_exec_ = 1;
   std::uint64_t quarantines_ = 0;           ///< of the repository, when baselines_ were made; as they
   std::vector<delta::Baseline> baselines_;  ///< worker and cut only, never both at once (cuts_ says which)
+
+  /// Sizes of the output before this incarnation wrote any; nothing until its files are there. A lock of its own,
+  /// inside of mutex_: events that tell it are pushed with and without that.
+  std::mutex log_mutex_;
+  std::optional<JsonObject> log_base_;
 
   std::deque<std::function<void()>> jobs_;
   bool stopping_ = false;

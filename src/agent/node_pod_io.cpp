@@ -1,14 +1,9 @@
-// What goes in and out of a running pod: its output, commands run in it, and answers to checkpoints it asked for.
+// What goes in and out of a running pod: commands run in it, and answers to checkpoints it asked for.
 
-#include <fcntl.h>
-#include <poll.h>
-#include <sys/inotify.h>
-#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
-#include <array>
 
 #include "agent/base64.h"
 #include "agent/node_pod.h"
@@ -20,25 +15,7 @@ namespace cacs::agent {
 
 namespace {
 
-constexpr std::size_t kMaxLogChunk = std::size_t{1} << 20U;
 constexpr std::size_t kMaxExecOutput = std::size_t{4} << 20U;
-
-/// Waits until the file grows or shrinks, the pod ends, or the time is over. Writes through the pod's overlay are seen
-/// on the overlay's own inode only, so it is watched through the pod's root.
-void wait_for_output(const std::string& path, pid_t init, std::uint64_t known_size, std::chrono::milliseconds wait) {
-  const UniqueFd watch(::inotify_init1(IN_CLOEXEC | IN_NONBLOCK));
-  const std::string inside = "/proc/" + std::to_string(init) + "/root" + path;
-  if (!watch.valid() || ::inotify_add_watch(watch.get(), inside.c_str(), IN_MODIFY) < 0) return;
-  struct stat info {};
-  // Between the caller's look and the watch it may have changed already.
-  if (::stat(inside.c_str(), &info) != 0 || static_cast<std::uint64_t>(info.st_size) != known_size) return;
-  auto identity = identify_process(init);
-  if (!identity) return;
-  const auto process = open_process(*identity);
-  if (!process) return;
-  std::array<pollfd, 2> waiting{pollfd{watch.get(), POLLIN, 0}, pollfd{process->get(), POLLIN, 0}};
-  ::poll(waiting.data(), waiting.size(), static_cast<int>(std::min<std::int64_t>(wait.count(), 60'000)));
-}
 
 std::vector<std::string> string_list(const JsonObject& object, std::string_view name) {
   std::vector<std::string> list;
@@ -123,49 +100,6 @@ Result<JsonObject> NodePod::exec(const JsonObject& body) {
   exit.code = WIFEXITED(*ended) ? WEXITSTATUS(*ended) : 0;
   return JsonObject{
       {"exit", exit.to_json()}, {"stdout", base64_encode(out ? *out : "")}, {"stderr", base64_encode(err ? *err : "")}};
-}
-
-Result<JsonObject> NodePod::read_log(const std::string& stream, std::uint64_t offset, std::size_t limit,
-                                     std::chrono::milliseconds wait) {
-  if (stream != "stdout" && stream != "stderr") {
-    return make_error(ErrorCode::kInvalidArgument, "stream must be stdout or stderr");
-  }
-  const std::string path = std::string(CACS_LOG_DIR "/") + stream;
-  const auto look = [&]() -> Result<JsonObject> {
-    bool ended = false;
-    {
-      const std::lock_guard lock(mutex_);
-      ended = state_ == State::kExited || state_ == State::kFailed;
-    }
-    JsonObject object{{"incarnation", spec_.incarnation}, {"stream", stream}, {"offset", offset}, {"eof", ended}};
-    auto fd = open_file(layout_.upper().string() + path, O_RDONLY | O_NOFOLLOW);
-    struct stat info {};
-    if (!fd || ::fstat(fd->get(), &info) != 0) {
-      // Being made, or being rolled back: nothing to read yet.
-      object["size"] = offset;
-      object["data"] = "";
-      return object;
-    }
-    object["size"] = static_cast<std::int64_t>(info.st_size);
-    std::string data(std::min(limit, kMaxLogChunk), '\0');
-    CACS_ASSIGN(const std::size_t got, pread_full(fd->get(), std::as_writable_bytes(std::span(data)), offset));
-    data.resize(got);
-    object["data"] = base64_encode(data);
-    return object;
-  };
-  CACS_ASSIGN(JsonObject object, look());
-  const bool news = !object.at("data").as_string().empty() || object.at("eof").as_bool() ||
-                    static_cast<std::uint64_t>(object.at("size").to_number<std::int64_t>()) < offset;
-  if (news || wait.count() <= 0) return object;
-  if (auto init = init_pid(); init) {
-    wait_for_output(path, *init, offset, wait);
-  } else {
-    // Not running yet, or between two states: wait for the state to change.
-    Lock lock(mutex_);
-    const State before = state_;
-    changed_.wait_for(lock, std::min(wait, std::chrono::milliseconds(5000)), [&] { return state_ != before; });
-  }
-  return look();
 }
 
 }  // namespace cacs::agent

@@ -85,13 +85,19 @@ Response explain(Agent& agent, const Request& request) {
   return answer(explained);
 }
 
+LogWish log_wish(const Request& request) {
+  const auto offset = [&](std::string_view stream) -> std::optional<std::uint64_t> {
+    if (net::find_query(request.query, stream) == nullptr) return std::nullopt;
+    return static_cast<std::uint64_t>(number(request, stream, 0, std::int64_t{1} << 60U));
+  };
+  return {.out = offset("stdout"),
+          .err = offset("stderr"),
+          .limit = static_cast<std::size_t>(number(request, "limit", 65536, 1 << 20)),
+          .wait = wait_of(request)};
+}
+
 Response logs(Agent& agent, const Request& request) {
-  return with_pod(agent, request, [&](NodePod& pod, const JsonObject&) {
-    const std::string_view stream = query(request, "stream");
-    return pod.read_log(stream.empty() ? "stdout" : std::string(stream),
-                        static_cast<std::uint64_t>(number(request, "offset", 0, std::int64_t{1} << 60U)),
-                        static_cast<std::size_t>(number(request, "limit", 65536, 1 << 20)), wait_of(request));
-  });
+  return with_pod(agent, request, [&](NodePod& pod, const JsonObject&) { return pod.read_logs(log_wish(request)); });
 }
 
 std::vector<Route> pod_routes(Agent& agent) {
@@ -164,6 +170,10 @@ std::vector<Route> make_routes(Agent& agent) {
       [&](const Request& request) { return answer(agent.get_checkpoint(request.param("checkpoint"))); });
   add("GET", "/v1/checkpoints/{checkpoint}/verify", RouteKind::kLong,
       [&](const Request& request) { return answer(agent.verify_checkpoint(request.param("checkpoint"))); });
+  add("GET", "/v1/checkpoints/{checkpoint}/logs", RouteKind::kBlocking, [&](const Request& request) {
+    return answer(
+        agent.checkpoint_logs(request.param("checkpoint"), std::string(query(request, "pod")), log_wish(request)));
+  });
   add("DELETE", "/v1/checkpoints/{checkpoint}", RouteKind::kBlocking,
       [&](const Request& request) { return answer(agent.delete_checkpoint(request.param("checkpoint"))); });
   return routes;

@@ -1,11 +1,13 @@
 #pragma once
 
+#include <algorithm>
 #include <condition_variable>
 #include <map>
 #include <mutex>
 #include <set>
 #include <string>
 
+#include "application/log_lineage.h"
 #include "application/service.h"
 #include "base/time.h"
 #include "base/uuid.h"
@@ -15,6 +17,8 @@ namespace cacs::api::testing {
 
 class FakeService final : public application::Service {
  public:
+  FakeService() { lineage_.begin(1, 0, 1); }
+
   using Caller = application::Caller;
   using Started = application::Started;
 
@@ -154,21 +158,27 @@ class FakeService final : public application::Service {
     return found;
   }
 
-  Result<application::LogChunk> logs(const Caller& /*caller*/, std::string_view id, std::string_view /*pod*/,
-                                     std::string_view stream, std::uint64_t offset, std::size_t limit,
-                                     std::chrono::milliseconds wait) override {
+  Result<std::vector<application::LogChunk>> logs(const Caller& /*caller*/, std::string_view id,
+                                                  std::string_view /*pod*/,
+                                                  const std::vector<application::LogPosition>& positions,
+                                                  std::size_t limit, std::chrono::milliseconds wait) override {
     std::unique_lock lock(mutex_);
     CACS_TRY(find(id));
-    changed_.wait_for(lock, wait, [&] { return output_.size() != offset || ended_; });
-    application::LogChunk chunk{.incarnation = incarnation_, .stream = std::string(stream), .offset = offset};
-    if (offset > output_.size()) {
-      chunk.offset = output_.size();
-      chunk.rollback = true;
-      return chunk;
+    changed_.wait_for(lock, wait, [&] {
+      return ended_ || std::any_of(positions.begin(), positions.end(), [&](const application::LogPosition& position) {
+               return output_[position.stream].size() != position.offset || kept(position) != position.offset;
+             });
+    });
+    std::vector<application::LogChunk> chunks;
+    for (const auto& position : positions) {
+      const std::string& output = output_[position.stream];
+      application::LogChunk chunk{.incarnation = incarnation_, .stream = position.stream, .offset = kept(position)};
+      chunk.rollback = chunk.offset < position.offset;
+      if (!chunk.rollback) chunk.data = output.substr(chunk.offset, limit);
+      chunk.end = ended_ && !chunk.rollback && chunk.data.empty();
+      chunks.push_back(std::move(chunk));
     }
-    chunk.data = output_.substr(offset, limit);
-    chunk.end = ended_ && offset + chunk.data.size() == output_.size();
-    return chunk;
+    return chunks;
   }
 
   Result<JsonObject> exec(const Caller& /*caller*/, std::string_view id, const JsonObject& /*request*/) override {
@@ -198,16 +208,25 @@ class FakeService final : public application::Service {
 
   // What tests do to it.
 
-  void print(std::string_view text) {
+  void print(std::string_view text, const std::string& stream = "stdout") {
     const std::lock_guard lock(mutex_);
-    output_ += text;
+    output_[stream] += text;
     changed_.notify_all();
   }
-  void roll_back(std::size_t offset) {
+  /// A restore to where the streams were so long, and what the restored application prints before anyone looks.
+  void roll_back(std::size_t out, std::size_t err = 0, std::string_view then = {}) {
     const std::lock_guard lock(mutex_);
-    output_.resize(offset);
+    output_["stdout"].resize(out);
+    output_["stderr"].resize(err);
     ++incarnation_;
+    lineage_.begin(incarnation_, incarnation_ - 1, 1);
+    lineage_.learn(incarnation_, 0, {.out = out, .err = err});
+    output_["stdout"] += then;
     changed_.notify_all();
+  }
+  [[nodiscard]] std::string output(const std::string& stream = "stdout") {
+    const std::lock_guard lock(mutex_);
+    return output_[stream];
   }
   void end() {
     const std::lock_guard lock(mutex_);
@@ -235,6 +254,13 @@ class FakeService final : public application::Service {
     const auto found = applications_.find(std::string(id));
     if (found == applications_.end()) return make_error(ErrorCode::kNotFound, "no application " + std::string(id));
     return found->second;
+  }
+  /// Up to where what a reader has is still true.
+  std::uint64_t kept(const application::LogPosition& position) {
+    const auto stream = application::output_stream_from(position.stream);
+    const std::uint64_t kept = std::min<std::uint64_t>(position.offset, output_[position.stream].size());
+    if (position.incarnation == 0) return kept;
+    return std::min(kept, lineage_.kept(0, *stream, position.incarnation, position.offset, incarnation_));
   }
   Result<application::CheckpointView> find_checkpoint(std::string_view id, std::string_view checkpoint) {
     CACS_TRY(find(id));
@@ -274,7 +300,8 @@ class FakeService final : public application::Service {
   std::map<std::string, std::pair<Digest, Started>> keys_;
   std::vector<application::EventView> events_;
   std::uint64_t last_event_ = 0;
-  std::string output_;
+  std::map<std::string, std::string> output_;
+  application::LogLineage lineage_;
   int incarnation_ = 1;
   bool ended_ = false;
   std::string not_ready_;

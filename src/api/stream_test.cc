@@ -80,12 +80,53 @@ TEST_F(StreamTest, LogsFollowARollbackToTheEnd) {
   EXPECT_EQ(seen[0].event, "output");
   EXPECT_EQ(seen[0].data,
             R"({"incarnation":1,"stream":"stdout","offset":0,"data":")" + base64_encode("one\n") + R"("})");
-  EXPECT_EQ(seen[0].id, "4");
+  EXPECT_EQ(seen[0].id, "stdout:1:4,stderr:0:0");
   EXPECT_EQ(seen[1].event, "rollback");
   EXPECT_EQ(seen[1].data, R"({"rollback":true,"incarnation":2,"stream":"stdout","offset":2})");
   EXPECT_EQ(seen[2].event, "output");
   EXPECT_NE(seen[2].data.find(base64_encode("E\n")), std::string::npos);
   EXPECT_EQ(seen[3].event, "end");
+}
+
+TEST_F(StreamTest, OneConnectionCarriesBothStreams) {
+  const std::string id = submit();
+  service_.print("out\n");
+  service_.print("err\n", "stderr");
+  service_.end();
+  const std::string target = "/v1/coordinators/" + id + "/logs?follow=1";
+  const auto both = read(target, 99, {});
+  ASSERT_EQ(both.size(), 3U);
+  EXPECT_NE(both[0].data.find(R"("stream":"stdout","offset":0,"data":")" + base64_encode("out\n")), std::string::npos);
+  EXPECT_NE(both[1].data.find(R"("stream":"stderr","offset":0,"data":")" + base64_encode("err\n")), std::string::npos);
+  EXPECT_EQ(both[1].id, "stdout:1:4,stderr:1:4");
+  EXPECT_EQ(both[2].event, "end");
+  const auto one = read(target + "&stream=stderr", 99, {});
+  ASSERT_EQ(one.size(), 2U);
+  EXPECT_EQ(one[0].id, "stderr:1:4");
+  // Each stream goes on where the reader was in it.
+  const auto rest = read(target, 99, {}, "stdout:1:4,stderr:1:1");
+  ASSERT_EQ(rest.size(), 2U);
+  EXPECT_NE(rest[0].data.find(R"("stream":"stderr","offset":1)"), std::string::npos);
+  expect_problem(call("GET", target, {}, {{"Last-Event-ID", "4"}}), 400, "invalid-argument");
+  expect_problem(call("GET", target + "&offset=4"), 400, "invalid-argument");
+}
+
+TEST_F(StreamTest, AReaderThatWasAwayIsToldOfARollbackThatTheLogHasOutgrown) {
+  const std::string id = submit();
+  service_.print("one\ntwo\n");
+  service_.roll_back(4, 0, "TWO and much more\n");
+  service_.end();
+  const std::string target = "/v1/coordinators/" + id + "/logs?follow=1";
+  const auto seen = read(target, 99, {}, "stdout:1:8,stderr:1:0");
+  ASSERT_EQ(seen.size(), 3U);
+  EXPECT_EQ(seen[0].data, R"({"rollback":true,"incarnation":2,"stream":"stdout","offset":4})");
+  EXPECT_EQ(seen[0].id, "stdout:2:4,stderr:1:0");
+  EXPECT_NE(seen[1].data.find(R"("offset":4,"data":")" + base64_encode("TWO and much more\n")), std::string::npos);
+  EXPECT_EQ(read(target + "&stream=stdout&incarnation=1&offset=8", 99, {}).size(), 3U);
+  // One that was behind the checkpoint has lost nothing.
+  const auto behind = read(target, 99, {}, "stdout:1:4,stderr:1:0");
+  ASSERT_EQ(behind.size(), 2U);
+  EXPECT_EQ(behind[0].event, "output");
 }
 
 TEST_F(StreamTest, PlainLogsAreTheBytes) {

@@ -2,8 +2,10 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <charconv>
 
+#include "api/log_positions.h"
 #include "api/operation.h"
 #include "api/views_json.h"
 #include "base/text.h"
@@ -120,16 +122,14 @@ void events(const Call& call, ResponseStream& out) {
   finish(out.respond(json_answer(200, page)));
 }
 
-std::string log_event(const application::LogChunk& chunk) {
+std::string log_event(const application::LogChunk& chunk, const std::string& id) {
   JsonObject record;
   if (chunk.rollback) record["rollback"] = true;
   record["incarnation"] = chunk.incarnation;
   record["stream"] = chunk.stream;
   record["offset"] = chunk.offset;
   if (!chunk.rollback) record["data"] = base64_encode(chunk.data);
-  const std::uint64_t next = chunk.offset + chunk.data.size();
-  return net::format_sse(
-      {.id = std::to_string(next), .event = chunk.rollback ? "rollback" : "output", .data = text_of(record)});
+  return net::format_sse({.id = id, .event = chunk.rollback ? "rollback" : "output", .data = text_of(record)});
 }
 
 std::string end_event(const Call& call) {
@@ -140,68 +140,111 @@ std::string end_event(const Call& call) {
   return net::format_sse({.id = {}, .event = "end", .data = text_of(record)});
 }
 
-/// One reader of one output stream.
+/// One reader of one or both output streams.
 struct LogReader {
   const Call& call;
   std::string pod;
-  std::string stream;
-  std::uint64_t offset = 0;
+  std::vector<application::LogPosition> positions;
 
-  Result<application::LogChunk> next(std::size_t limit, milliseconds wait) {
-    CACS_ASSIGN(application::LogChunk chunk,
-                call.backend.service.logs(call.caller, call.param("id"), pod, stream, offset, limit, wait));
-    offset = chunk.rollback ? chunk.offset : chunk.offset + chunk.data.size();
-    return chunk;
+  Result<std::vector<application::LogChunk>> next(std::size_t limit, milliseconds wait) const {
+    return call.backend.service.logs(call.caller, call.param("id"), pod, positions, limit, wait);
   }
+  /// The reader has what `chunk`, one of the last next(), brought.
+  void take(const application::LogChunk& chunk) {
+    for (auto& position : positions) {
+      if (position.stream != chunk.stream) continue;
+      if (chunk.incarnation != 0) position.incarnation = chunk.incarnation;
+      position.offset = chunk.offset + chunk.data.size();
+    }
+  }
+  [[nodiscard]] std::string id() const { return format_log_positions(positions); }
 };
 
-void follow_logs(const Call& call, LogReader reader, application::LogChunk chunk, ResponseStream& out) {
+/// Sends what came; whether anything did.
+Result<bool> send_chunks(LogReader& reader, const std::vector<application::LogChunk>& chunks, ResponseStream& out) {
+  bool any = false;
+  for (const auto& chunk : chunks) {
+    reader.take(chunk);
+    if (!chunk.rollback && chunk.data.empty()) continue;
+    any = true;
+    CACS_TRY(out.write(log_event(chunk, reader.id())));
+  }
+  return any;
+}
+
+bool all_ended(const std::vector<application::LogChunk>& chunks) {
+  return std::all_of(chunks.begin(), chunks.end(), [](const auto& chunk) { return chunk.end; });
+}
+
+void follow_logs(LogReader reader, std::vector<application::LogChunk> chunks, ResponseStream& out) {
   if (!out.start(stream_head()).ok()) return;
   int silent = 0;
   while (!out.gone()) {
-    Status written;
-    if (chunk.rollback || !chunk.data.empty()) {
-      silent = 0;
-      written = out.write(log_event(chunk));
-    } else {
-      written = keep_alive(silent, out);
-    }
-    if (!written.ok()) return;
-    if (chunk.end) return finish(out.write(end_event(call)));
+    const auto sent = send_chunks(reader, chunks, out);
+    if (!sent.ok()) return;
+    if (all_ended(chunks)) return finish(out.write(end_event(reader.call)));
+    if (*sent) silent = 0;
+    if (!*sent && !keep_alive(silent, out).ok()) return;
     auto more = reader.next(kLogPiece, kSlice);
     if (!more.ok()) return finish(out.write(error_event(more.error())));
-    chunk = std::move(more).value();
+    chunks = std::move(more).value();
   }
 }
 
-/// The bytes there are now, up to `limit`.
+/// The bytes of one stream that there are now, up to `limit`.
 void send_plain(LogReader reader, application::LogChunk chunk, std::uint64_t limit, ResponseStream& out) {
   net::Response head;
   head.headers.add("Content-Type", "text/plain");
   head.headers.add("X-Content-Type-Options", "nosniff");
   if (!out.start(head).ok()) return;
-  while (!chunk.rollback && !chunk.data.empty()) {
+  if (chunk.rollback) return;  // nothing is there at the offset asked for
+  while (!chunk.data.empty()) {
+    reader.take(chunk);
     if (!out.write(chunk.data).ok()) return;
     limit -= std::min<std::uint64_t>(limit, chunk.data.size());
-    if (chunk.end || limit == 0) return;
+    if (limit == 0) return;
     auto more = reader.next(static_cast<std::size_t>(std::min<std::uint64_t>(limit, kLogPiece)), milliseconds(0));
     // An answer that has begun cannot turn into an error: it is cut, which the client sees.
     if (!more.ok()) throw std::runtime_error(more.error().to_string());
-    chunk = std::move(more).value();
+    chunk = std::move(more->front());
+    if (chunk.rollback) throw std::runtime_error("the output was rolled back while it was being read");
   }
+}
+
+/// Where a reader of the log begins: Last-Event-ID, else the query.
+Result<std::vector<application::LogPosition>> log_positions(const Call& call) {
+  const std::string wanted = call.query("stream");
+  std::vector<application::LogPosition> positions;
+  // Two streams can be told apart in events only: bytes alone are of one.
+  if (wanted != "stderr") positions.push_back({.stream = "stdout"});
+  if (wanted == "stderr" || (wanted.empty() && wants_stream(call))) positions.push_back({.stream = "stderr"});
+  const std::string* header = call.request.headers.find("last-event-id");
+  if (header != nullptr && !header->empty()) {
+    CACS_TRY(parse_log_positions(*header, positions));
+    return positions;
+  }
+  const auto offset = static_cast<std::uint64_t>(call.query_int("offset", 0));
+  const auto incarnation = static_cast<int>(call.query_int("incarnation", 0));
+  if ((offset > 0 || incarnation > 0) && positions.size() > 1) {
+    return make_error(ErrorCode::kInvalidArgument, "an offset is of one stream, and both are followed",
+                      "name one with stream=stdout or stream=stderr, or give the Last-Event-ID");
+  }
+  positions.front().offset = offset;
+  positions.front().incarnation = incarnation;
+  return positions;
 }
 
 void logs(const Call& call, ResponseStream& out) {
   if (call.query_int("attempt", -1) >= 0)
     return finish(out.respond(not_implemented("the output of an earlier attempt")));
-  const auto offset = resume_at(call, "offset");
-  if (!offset.ok()) return finish(out.respond(net::problem_response(offset.error())));
-  LogReader reader{.call = call, .pod = call.query("pod"), .stream = call.query("stream", "stdout"), .offset = *offset};
+  auto positions = log_positions(call);
+  if (!positions.ok()) return finish(out.respond(net::problem_response(positions.error())));
+  LogReader reader{.call = call, .pod = call.query("pod"), .positions = std::move(positions).value()};
   const auto limit = static_cast<std::uint64_t>(call.query_int("limit", std::numeric_limits<std::int64_t>::max()));
   auto first = reader.next(static_cast<std::size_t>(std::min<std::uint64_t>(limit, kLogPiece)), milliseconds(0));
   if (!first.ok()) return finish(out.respond(net::problem_response(first.error())));
-  if (wants_stream(call)) return follow_logs(call, std::move(reader), std::move(first).value(), out);
-  send_plain(std::move(reader), std::move(first).value(), limit, out);
+  if (wants_stream(call)) return follow_logs(std::move(reader), std::move(first).value(), out);
+  send_plain(std::move(reader), std::move(first->front()), limit, out);
 }
 
 }  // namespace
@@ -255,13 +298,20 @@ void add_stream_operations(std::vector<Operation>& operations) {
        .query = {{.name = "follow",
                   .description = "go on as output comes, as server-sent events",
                   .type = Type::kBoolean},
-                 {.name = "stream", .description = "stdout (default) or stderr", .values = {"stdout", "stderr"}},
+                 {.name = "stream",
+                  .description = "stdout or stderr; by default both as server-sent events, stdout as plain text",
+                  .values = {"stdout", "stderr"}},
                  {.name = "pod", .description = "pod-0 by default"},
                  {.name = "offset",
-                  .description = "first byte wanted",
+                  .description = "first byte wanted of the one stream",
                   .type = Type::kInteger,
                   .minimum = 0,
                   .maximum = kMax},
+                 {.name = "incarnation",
+                  .description = "the one that the bytes before `offset` were read in: a rollback since then is told",
+                  .type = Type::kInteger,
+                  .minimum = 0,
+                  .maximum = std::numeric_limits<int>::max()},
                  {.name = "limit",
                   .description = "bytes wanted at most",
                   .type = Type::kInteger,
@@ -275,7 +325,9 @@ void add_stream_operations(std::vector<Operation>& operations) {
        .answers = {{.media = "text/plain", .description = "the bytes of the stream"},
                    {.schema = "LogRecord",
                     .media = kEventStream,
-                    .description = "events output and rollback, and end when the application has ended"}},
+                    .description =
+                        "events output and rollback of the streams, each with the stream's name, and end when "
+                        "the application has ended; resumable with Last-Event-ID"}},
        .stream = logs});
 }
 

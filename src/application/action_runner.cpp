@@ -441,6 +441,17 @@ PodExit exit_from_agent(const JsonObject& exit) {
   return out;
 }
 
+std::optional<LogSizes> log_base_from_agent(const JsonObject& view) {
+  const Json* told = view.if_contains("log_base");
+  if (told == nullptr) return LogSizes{};
+  const JsonObject* base = told->if_object();
+  if (base == nullptr) return std::nullopt;
+  const auto size = [&](std::string_view name) {
+    return static_cast<std::uint64_t>(std::max<std::int64_t>(0, json_int_or(*base, name, 0)));
+  };
+  return LogSizes{.out = size("stdout"), .err = size("stderr")};
+}
+
 std::optional<Event> pod_fact(int pod, const JsonObject& view) {
   Event event{.pod = pod, .incarnation = static_cast<int>(json_int_or(view, "incarnation", 0))};
   const std::string state = json_string_or(view, "state", "");
@@ -458,6 +469,7 @@ std::optional<Event> pod_fact(int pod, const JsonObject& view) {
   } else {
     return std::nullopt;
   }
+  event.log_base = log_base_from_agent(view);
   return event;
 }
 

@@ -38,6 +38,8 @@ std::string pod_uid(std::string_view application, int pod);
 
 /// The fact that an agent's Pod (docs/agent-api.md) states; unset while it is being made.
 std::optional<Event> pod_fact(int pod, const JsonObject& view);
+/// Its `log_base`; zeros where an agent of an older version does not tell, nothing where there is none yet.
+std::optional<LogSizes> log_base_from_agent(const JsonObject& view);
 PodExit exit_from_agent(const JsonObject& exit);
 
 /// Runs one action against cloud and agents. Blocks; any thread. A failure that may pass is kActionFailed.

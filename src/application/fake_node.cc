@@ -50,9 +50,12 @@ class FakeAgent final : public cloud::NodeAgent {
     node_->record_outcome(body);
     return {};
   }
-  Result<JsonObject> logs(std::string_view uid, std::string_view, std::uint64_t, std::size_t,
-                          std::chrono::milliseconds) override {
-    return not_found(uid);
+  Result<JsonObject> logs(std::string_view uid, const cloud::LogQuery& query) override {
+    return node_->logs(uid, query);
+  }
+  Result<JsonObject> checkpoint_logs(std::string_view checkpoint, std::string_view,
+                                     const cloud::LogQuery& query) override {
+    return node_->checkpoint_logs(checkpoint, query);
   }
   Result<JsonObject> exec(std::string_view uid, const JsonObject&) override { return not_found(uid); }
   Result<JsonObject> explain(std::string_view uid) override { return not_found(uid); }
@@ -79,13 +82,16 @@ void FakeNode::push(const std::string& kind, const std::string& uid, JsonObject 
   more["seq"] = events_.size() + 1;
   more["kind"] = kind;
   more["uid"] = uid;
-  if (const auto pod = pods_.find(uid); pod != pods_.end()) more["incarnation"] = pod->second.incarnation;
+  if (const auto pod = pods_.find(uid); pod != pods_.end()) {
+    more["incarnation"] = pod->second.incarnation;
+    more["log_base"] = pod->second.log_base;
+  }
   events_.push_back(std::move(more));
   changed_.notify_all();
 }
 
 JsonObject FakeNode::view(const std::string& uid, const Pod& pod) {
-  JsonObject object{{"uid", uid}, {"incarnation", pod.incarnation}, {"state", pod.state}};
+  JsonObject object{{"uid", uid}, {"incarnation", pod.incarnation}, {"state", pod.state}, {"log_base", pod.log_base}};
   if (!pod.exit.empty()) object["exit"] = pod.exit;
   return object;
 }
@@ -148,7 +154,9 @@ Result<JsonObject> FakeNode::put_pod(std::string_view uid, const JsonObject& spe
     if (checkpoints_.count(pod.restored_from) == 0) {
       return make_error(ErrorCode::kNotFound, "no checkpoint " + pod.restored_from);
     }
+    pod.output = saved_output_[pod.restored_from];
   }
+  pod.log_base = {{"stdout", pod.output["stdout"].size()}, {"stderr", pod.output["stderr"].size()}};
   pods_[std::string(uid)] = pod;
   push("pod.running", std::string(uid));
   return answer(view(std::string(uid), pod));
@@ -184,7 +192,7 @@ Result<JsonObject> FakeNode::begin_cut(std::string_view uid, std::string_view ch
   if (pod->state != "RUNNING") return make_error(ErrorCode::kConflict, "it does not run");
   if (cut_error_) return *cut_error_;
   const std::string id(checkpoint);
-  cuts_.emplace(id, Cut{std::string(uid), "DUMPING"});
+  cuts_.emplace(id, Cut{std::string(uid), "DUMPING", pod->output});
   const auto cut = [&] { return cuts_.find(id); };
   changed_.wait(lock, [&] { return !hold_cuts_ || cut() == cuts_.end() || cut()->second.phase != "DUMPING"; });
   if (cut() == cuts_.end()) return not_found(id);
@@ -205,7 +213,7 @@ Result<JsonObject> FakeNode::thaw(std::string_view uid, std::string_view checkpo
 Result<JsonObject> FakeNode::abort_cut(std::string_view uid, std::string_view checkpoint, int incarnation) {
   const std::lock_guard lock(mutex_);
   CACS_ASSIGN([[maybe_unused]] Pod * pod, current(uid, incarnation));
-  const auto [cut, made] = cuts_.try_emplace(std::string(checkpoint), Cut{std::string(uid), "ABORTED"});
+  const auto [cut, made] = cuts_.try_emplace(std::string(checkpoint), Cut{std::string(uid), "ABORTED", {}});
   if (!made) cut->second.phase = "ABORTED";
   changed_.notify_all();
   return answer(cut_view(std::string(checkpoint), cut->second));
@@ -228,6 +236,9 @@ Result<JsonObject> FakeNode::commit_checkpoint(std::string_view checkpoint, cons
   object["size_bytes"] = 4096;
   object["levels"] = JsonArray{"local"};
   checkpoints_[std::string(checkpoint)] = object;
+  if (const auto cut = cuts_.find(checkpoint); cut != cuts_.end()) {
+    saved_output_[std::string(checkpoint)] = cut->second.output;
+  }
   return answer(object);
 }
 

@@ -19,11 +19,15 @@ namespace cacs::application {
 /// not. Any thread.
 class FakeNode {
  public:
+  using Output = std::map<std::string, std::string>;  ///< of each stream
+
   struct Pod {
     int incarnation = 0;
     std::string state = "RUNNING";
     std::string restored_from;
     JsonObject exit;
+    Output output;
+    JsonObject log_base;
   };
 
   // What the agent answers; see cloud/node_agent.h.
@@ -41,10 +45,13 @@ class FakeNode {
   Result<JsonObject> list_checkpoints();
   Result<JsonObject> verify_checkpoint(std::string_view checkpoint);
   Status delete_checkpoint(std::string_view checkpoint);
+  Result<JsonObject> logs(std::string_view uid, const cloud::LogQuery& query);
+  Result<JsonObject> checkpoint_logs(std::string_view checkpoint, const cloud::LogQuery& query);
 
   // What happens there.
   void exit_pod(const std::string& uid, const std::string& kind, int number);
   void taint_pod(const std::string& uid);
+  void print(const std::string& uid, const std::string& stream, const std::string& text);
   void tell(const std::string& kind, const std::string& uid, JsonObject more);  ///< an event of its agent
   void ask_for_checkpoint(const std::string& uid, const std::string& request, bool wait);
   void fail_cuts(std::optional<Error> error);  ///< every cut from now on; unset: no more
@@ -68,6 +75,7 @@ class FakeNode {
   struct Cut {
     std::string uid;
     std::string phase;
+    Output output;  ///< when it was taken
   };
   Status reach();
   Result<JsonObject> answer(JsonObject object);
@@ -90,6 +98,7 @@ class FakeNode {
   std::map<std::string, Cut, std::less<>> cuts_;
   std::map<std::string, JsonObject, std::less<>> checkpoints_;
   std::set<std::string, std::less<>> damaged_;
+  std::map<std::string, Output, std::less<>> saved_output_;  ///< of each checkpoint
   std::vector<JsonObject> outcomes_;
 };
 

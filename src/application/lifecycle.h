@@ -8,6 +8,7 @@
 #include <string_view>
 #include <vector>
 
+#include "application/log_lineage.h"
 #include "base/result.h"
 
 /// The life cycle of one application as a pure state machine (docs/lifecycle.md has the tables): no clock, socket, disk
@@ -242,6 +243,9 @@ struct Event {
   std::vector<std::string> pieces;
   std::uint64_t timer = 0;
   std::optional<Action> action;
+  /// With what a pod's agent says of it: its output before this incarnation wrote any. Not the machine's: the driver
+  /// keeps it with the state.
+  std::optional<LogSizes> log_base;
 };
 
 /// Something for the users' event stream.

@@ -1,7 +1,6 @@
 #include "application/manager.h"
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 
@@ -15,24 +14,10 @@ Error no_such(std::string_view what, std::string_view id) {
   return make_error(ErrorCode::kNotFound, fmt::format("there is no {} {}", what, id));
 }
 
-Result<std::string> decode_base64(const std::string& text) {
-  std::string out(text.size() / 4 * 3 + 3, '\0');
-  const int length =
-      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()),
-                      static_cast<int>(text.size()));
-  if (length < 0) return make_error(ErrorCode::kInternal, "the agent sent output that is not base64");
-  auto size = static_cast<std::size_t>(length);
-  for (auto it = text.rbegin(); it != text.rend() && *it == '=' && size > 0; ++it) --size;
-  out.resize(size);
-  return out;
-}
-
 bool matches(const ApplicationView& view, const ListFilter& filter) {
   return (filter.state.empty() || view.state == filter.state) && (filter.cloud.empty() || view.cloud == filter.cloud) &&
          (filter.name.empty() || view.name == filter.name);
 }
-
-bool is_final(const std::string& state) { return state == "COMPLETED" || state == "ERROR" || state == "SUSPENDED"; }
 
 /// Events of a request made by a user on one checkpoint.
 Event checkpoint_event(EventKind kind, std::string_view checkpoint) {
@@ -187,42 +172,6 @@ Result<Manager::Target> Manager::target(const Caller& caller, std::string_view a
   CACS_ASSIGN(target.agent, cloud->second->agent(found->node));
   target.uid = fmt::format("{}.{}", application, name);
   return target;
-}
-
-Result<LogChunk> Manager::logs(const Caller& caller, std::string_view application, std::string_view pod,
-                               std::string_view stream, std::uint64_t offset, std::size_t limit,
-                               std::chrono::milliseconds wait) {
-  const std::uint64_t seen = core_->board().announcements();
-  auto found = target(caller, application, pod);
-  LogChunk chunk;
-  chunk.stream = stream;
-  chunk.offset = offset;
-  auto said = found ? found->agent->logs(found->uid, stream, offset, limit, wait) : Result<JsonObject>(found.error());
-  if (!said) {
-    CACS_ASSIGN(const auto view, get(caller, application));
-    const ErrorCode code = said.error().code;
-    if (code != ErrorCode::kConflict && code != ErrorCode::kNotFound && code != ErrorCode::kUnavailable)
-      return said.error();
-    // Not on a node yet, or not just now: nothing to read, and nothing wrong.
-    chunk.end = is_final(view->state);
-    if (!chunk.end && wait.count() > 0) core_->board().wait(seen, wait);
-    return chunk;
-  }
-  chunk.incarnation = static_cast<int>(json_int_or(*said, "incarnation", 0));
-  const auto size = static_cast<std::uint64_t>(std::max<std::int64_t>(0, json_int_or(*said, "size", 0)));
-  if (size < offset) {
-    chunk.rollback = true;
-    chunk.offset = size;
-    return chunk;
-  }
-  CACS_ASSIGN(chunk.data, decode_base64(json_string_or(*said, "data", "")));
-  // A pod that ended may be restarted: the end is the application's, not the pod's.
-  if (chunk.data.empty() && json_bool_or(*said, "eof", false)) {
-    CACS_ASSIGN(const auto view, get(caller, application));
-    chunk.end = is_final(view->state);
-    if (!chunk.end && wait.count() > 0) core_->board().wait(seen, wait);
-  }
-  return chunk;
 }
 
 Result<JsonObject> Manager::exec(const Caller& caller, std::string_view application, const JsonObject& request) {

@@ -46,9 +46,9 @@ class Manager final : public Service {
   Result<OperationView> get_operation(const Caller& caller, std::string_view operation) override;
   Result<std::vector<EventView>> events(const Caller& caller, std::string_view application, std::uint64_t after_id,
                                         std::size_t limit, std::chrono::milliseconds wait) override;
-  Result<LogChunk> logs(const Caller& caller, std::string_view application, std::string_view pod,
-                        std::string_view stream, std::uint64_t offset, std::size_t limit,
-                        std::chrono::milliseconds wait) override;
+  Result<std::vector<LogChunk>> logs(const Caller& caller, std::string_view application, std::string_view pod,
+                                     const std::vector<LogPosition>& positions, std::size_t limit,
+                                     std::chrono::milliseconds wait) override;
   Result<JsonObject> exec(const Caller& caller, std::string_view application, const JsonObject& request) override;
   Result<JsonObject> explain(const Caller& caller, std::string_view application) override;
   std::vector<std::string> clouds() override;
@@ -66,6 +66,8 @@ class Manager final : public Service {
     std::shared_ptr<const ApplicationView> view;
   };
   Result<Target> target(const Caller& caller, std::string_view application, std::string_view pod);
+  /// The output of a pod as the application's newest checkpoint has it.
+  Result<JsonObject> saved_logs(const ApplicationView& view, std::string_view pod, const cloud::LogQuery& query);
 
   std::unique_ptr<Core> core_;
 };

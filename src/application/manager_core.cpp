@@ -63,9 +63,11 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
   const bool gone = next.state.phase == Phase::kGone;
   const bool changed = !(next.state == record.state);
   const auto finished = settle_operations(record, next);
-  if (changed || !extra.empty() || !next.notes.empty() || !finished.empty()) {
+  const auto logs = logs_after(record, next.state, event);
+  if (changed || logs != record.logs || !extra.empty() || !next.notes.empty() || !finished.empty()) {
     const State before = std::exchange(record.state, next.state);
     const Record saved = record;  // without what is going on, which does not change here
+    record.logs = logs;
     note_times(record, before);
     if (record.state.incarnation != before.incarnation) record.progress.reset();
     for (const auto& done : finished) {
@@ -241,6 +243,7 @@ void Manager::Core::note_times(Record& record, const State& before) {
 void Manager::Core::post_views(const Record& record) {
   Posted posted;
   posted.tenant = record.tenant;
+  posted.logs = record.logs;
   posted.application = std::make_shared<const ApplicationView>(application_view(record));
   auto checkpoints = std::make_shared<std::vector<CheckpointView>>();
   for (const auto& checkpoint : record.state.checkpoints) {

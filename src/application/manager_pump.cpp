@@ -175,6 +175,7 @@ void Manager::Core::on_agent_event(const JsonObject& said) {
   } else {
     return;
   }
+  if (kind == "pod.running" || kind == "pod.exited" || kind == "pod.failed") event.log_base = log_base_from_agent(said);
   mailbox_.post([this, application = name->application, event] { handle(application, event); });
 }
 

@@ -69,7 +69,8 @@ JsonObject record_to_json(const Record& record) {
           {"started_at", time_json(record.started_at)},
           {"ended_at", time_json(record.ended_at)},
           {"limit_started_at", time_json(record.limit_started_at)},
-          {"operations", std::move(operations)}};
+          {"operations", std::move(operations)},
+          {"logs", record.logs->to_json()}};
 }
 
 Result<Record> record_from_row(const database::ApplicationRow& row) {
@@ -99,7 +100,29 @@ Result<Record> record_from_row(const database::ApplicationRow& row) {
            static_cast<int>(json_int_or(each, "incarnation", 0)), from_ms(json_int_or(each, "created_at", 0))});
     }
   }
+  if (const JsonArray* logs = json_find_array(row.state, "logs")) {
+    record.logs = std::make_shared<const LogLineage>(LogLineage::from_json(*logs));
+  }
   return record;
+}
+
+std::shared_ptr<const LogLineage> logs_after(const Record& record, const State& next, const Event& event) {
+  const int now = record.state.incarnation;
+  const bool begins = next.incarnation > now;
+  const bool tells = event.log_base && event.incarnation > 0 && !record.logs->knows(event.incarnation, event.pod) &&
+                     (event.incarnation == now || record.logs->has(event.incarnation));
+  if (!begins && !tells) return record.logs;
+  auto logs = std::make_shared<LogLineage>(*record.logs);
+  if (tells) {
+    // Begun under a version that kept no lineage: what it has in common with those before it is not known.
+    if (!logs->has(event.incarnation)) logs->begin(event.incarnation, 0, next.policy.pods);
+    logs->learn(event.incarnation, event.pod, *event.log_base);
+  }
+  if (begins) {
+    const Checkpoint* source = find_checkpoint(next, next.source);
+    logs->begin(next.incarnation, source == nullptr ? 0 : source->incarnation, next.policy.pods);
+  }
+  return *logs == *record.logs ? record.logs : logs;
 }
 
 JsonObject details_to_json(const CheckpointDetails& details) {

@@ -11,6 +11,7 @@
 #include "application/action_lanes.h"
 #include "application/asr.h"
 #include "application/lifecycle.h"
+#include "application/log_lineage.h"
 #include "application/views.h"
 #include "base/time.h"
 #include "database/database.h"
@@ -48,7 +49,8 @@ struct Record {
   std::optional<WallTime> next_checkpoint_at;
   std::map<std::string, CheckpointDetails> details;
   std::vector<OpenOperation> operations;
-  std::deque<EventView> recent;  ///< newest last, at most kRecentEvents
+  std::shared_ptr<const LogLineage> logs = std::make_shared<LogLineage>();  ///< never null
+  std::deque<EventView> recent;                                             ///< newest last, at most kRecentEvents
 
   // Not stored.
   std::optional<std::int64_t> progress;  ///< of this incarnation
@@ -67,6 +69,9 @@ Result<Record> record_from_row(const database::ApplicationRow& row);
 
 JsonObject details_to_json(const CheckpointDetails& details);
 CheckpointDetails details_from_json(const JsonObject& object);
+
+/// The record's `logs` once `next` follows its state because of `event`; the same pointer where nothing is new.
+std::shared_ptr<const LogLineage> logs_after(const Record& record, const State& next, const Event& event);
 
 CheckpointView checkpoint_view(const Record& record, const Checkpoint& checkpoint);
 ApplicationView application_view(const Record& record);

@@ -79,11 +79,14 @@ class Service {
                                                 std::uint64_t after_id, std::size_t limit,
                                                 std::chrono::milliseconds wait) = 0;
 
-  /// Output of pod-0 (or `pod`) from `offset`. Waits up to `wait` for something to come. An offset past the end means
-  /// that the stream was rolled back: the answer is a rollback chunk with the offset to go on from. Blocks.
-  virtual Result<LogChunk> logs(const Caller& caller, std::string_view application, std::string_view pod,
-                                std::string_view stream, std::uint64_t offset, std::size_t limit,
-                                std::chrono::milliseconds wait) = 0;
+  /// Output of pod-0 (or `pod`) from each of `positions`, which name a stream at most once: one chunk for each, in
+  /// their order, of at most `limit` bytes. Waits up to `wait` for something to come on any of them; without a wait
+  /// kUnavailable says that the node cannot be reached. Where a stream was rolled back since the reader was at its
+  /// position, however far it has grown again, its chunk is a rollback to the offset up to which what the reader has is
+  /// still true. A reader goes on from the chunk's incarnation and its end. Blocks.
+  virtual Result<std::vector<LogChunk>> logs(const Caller& caller, std::string_view application, std::string_view pod,
+                                             const std::vector<LogPosition>& positions, std::size_t limit,
+                                             std::chrono::milliseconds wait) = 0;
 
   /// Runs a command in a pod to its end (docs/agent-api.md, exec). Blocks.
   virtual Result<JsonObject> exec(const Caller& caller, std::string_view application, const JsonObject& request) = 0;

@@ -11,6 +11,7 @@
 #include <string_view>
 #include <vector>
 
+#include "application/log_lineage.h"
 #include "application/views.h"
 
 namespace cacs::application {
@@ -20,6 +21,7 @@ struct Posted {
   std::string tenant;
   std::shared_ptr<const ApplicationView> application;
   std::shared_ptr<const std::vector<CheckpointView>> checkpoints;  ///< oldest first
+  std::shared_ptr<const LogLineage> logs;
 };
 
 /// Where the manager's thread posts what is, and readers look. The lock is held for a pointer's copy only. Any thread.

@@ -94,8 +94,15 @@ struct OperationView {
   std::optional<Error> problem;
 };
 
+/// How far a reader has come in one output stream.
+struct LogPosition {
+  std::string stream;   ///< stdout, stderr
+  int incarnation = 0;  ///< the one that the bytes before `offset` were read in; 0: not known
+  std::uint64_t offset = 0;
+};
+
 struct LogChunk {
-  int incarnation = 0;
+  int incarnation = 0;  ///< 0: nothing is known of any; keep the one before
   std::string stream;
   std::uint64_t offset = 0;
   std::string data;       ///< bytes

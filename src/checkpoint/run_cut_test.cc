@@ -94,8 +94,8 @@ class FakeAgent final : public cloud::NodeAgent {
   Result<JsonObject> verify_checkpoint(std::string_view) override { return none(); }
   Status delete_checkpoint(std::string_view) override { return none(); }
   Status report_outcome(std::string_view, const JsonObject&) override { return none(); }
-  Result<JsonObject> logs(std::string_view, std::string_view, std::uint64_t, std::size_t,
-                          std::chrono::milliseconds) override {
+  Result<JsonObject> logs(std::string_view, const cloud::LogQuery&) override { return none(); }
+  Result<JsonObject> checkpoint_logs(std::string_view, std::string_view, const cloud::LogQuery&) override {
     return none();
   }
   Result<JsonObject> exec(std::string_view, const JsonObject&) override { return none(); }

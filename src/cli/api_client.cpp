@@ -39,6 +39,7 @@ class HttpApiClient final : public ApiClient {
     out.target = request.target;
     out.headers.add("accept", request.accept);
     if (!request.idempotency_key.empty()) out.headers.add("idempotency-key", request.idempotency_key);
+    if (!request.last_event_id.empty()) out.headers.add("last-event-id", request.last_event_id);
     if (!request.body.empty()) out.headers.add("content-type", "application/json");
     out.body = request.body;
     out.timeout = timeout;

@@ -18,6 +18,7 @@ struct ApiRequest {
   std::string body;    ///< JSON, or empty
   std::string accept = "application/json";
   std::string idempotency_key;
+  std::string last_event_id;  ///< of an event stream that goes on; empty: from its beginning
 };
 
 struct ApiAnswer {

@@ -165,14 +165,27 @@ TEST_F(CommandsTest, LogsPrintWhatIsThereEachStreamToItsOwn) {
 TEST_F(CommandsTest, LogsFollowOverARollbackAndALostConnection) {
   // "one\ntwo\nthree\n", back to 4, "two\nTHREE\nfour\n"
   const std::string one_two_three = output_event(0, "b25lCnR3bwp0aHJlZQo=");
-  const std::string again = output_event(4, "dHdvClRIUkVFCg==");
-  server_.logs({{one_two_three, rollback_event(4), again},  // and then the connection is lost
+  const std::string again = with_id("stdout:2:14,stderr:0:0", output_event(4, "dHdvClRIUkVFCg=="));
+  server_.logs({{one_two_three, rollback_event(4),
+                 again},  // and then the connection is lost
+                          // One that does not know where its reader was repeats itself; the reader does not.
                 {output_event(0, "b25lCnR3bwpUSFJFRQpmb3VyCg=="), end_event(R"({"kind":"exited","code":0})")}});
   const Captured ran = server_.run({"logs", "-f", "lj-melt"});
   EXPECT_EQ(ran.out, "one\ntwo\nthree\nTHREE\nfour\n");
   EXPECT_EQ(ran.err,
             "cacs: --- restored: stdout went back by 10 B to byte 4; what was shown already is not repeated ---\n");
   EXPECT_TRUE(ran.status.success());
+  EXPECT_EQ(server_.last("GET " + kAppPath + "/logs").headers.get("last-event-id"), "stdout:2:14,stderr:0:0");
+}
+
+TEST_F(CommandsTest, AStreamThatEndsWithAProblemIsAFailure) {
+  server_.logs(
+      {{output_event(0, "aGkK"),
+        "event: error\ndata: {\"type\":\"urn:cacs:problem:internal\",\"status\":500,\"detail\":\"it broke\"}\n\n"}});
+  const Captured ran = server_.run({"logs", "-f", "lj-melt"});
+  EXPECT_EQ(ran.out, "hi\n");
+  EXPECT_NE(ran.err.find("it broke"), std::string::npos) << ran.err;
+  EXPECT_FALSE(ran.status.success());
 }
 
 TEST_F(CommandsTest, RunEndsWithTheApplicationsExitCode) {

@@ -90,7 +90,9 @@ Status LogFollower::follow() {
 Status LogFollower::connect_once() {
   Status taken;
   net::SseParser parser([this, &taken](const net::SseEvent& event) {
-    if (taken.ok() && !end_) taken = take(event.event, event.data);
+    if (!taken.ok() || end_) return;
+    taken = take(event.event, event.data);
+    if (taken.ok()) last_id_ = event.id;
   });
   const auto sink = [&](std::string_view bytes) -> Status {
     if (!parser.feed(bytes)) return make_error(ErrorCode::kTooLarge, "the server sent an event that is too large");
@@ -98,14 +100,19 @@ Status LogFollower::connect_once() {
     if (end_) return make_error(ErrorCode::kAborted, "the end came");  // leave the stream; not an error of follow()
     return {};
   };
-  CACS_ASSIGN(const ApiAnswer answer,
-              client_->stream({.target = options_.target, .accept = "text/event-stream"}, sink));
+  CACS_ASSIGN(
+      const ApiAnswer answer,
+      client_->stream({.target = options_.target, .accept = "text/event-stream", .last_event_id = last_id_}, sink));
   if (answer.status >= 400) return error_of_answer(answer);
   return {};
 }
 
 Status LogFollower::take(const std::string& name, const std::string& data) {
   CACS_ASSIGN(const JsonObject record, parse_json_object(data, "a log record", std::size_t{32} << 20U));
+  // The stream cannot go on: not a record of the log, and whether trying again helps is the problem's to say.
+  if (name == "error") {
+    return error_of_answer({.status = static_cast<int>(json_int_or(record, "status", 500)), .body = data});
+  }
   progressed_ = true;
   if (options_.json) {
     terminal_.out(data + "\n");
@@ -131,6 +138,7 @@ Status LogFollower::take_record(const std::string& name, const JsonObject& recor
     return terminal_.out_failed() ? make_error(ErrorCode::kIo, "standard output cannot be written") : ok_status();
   }
   const std::uint64_t taken_back = printer.rollback(static_cast<std::uint64_t>(offset));
+  if (taken_back == 0) return {};
   terminal_.remark(
       fmt::format("--- restored: {} went back by {} to byte {}; what was shown already is not repeated ---",
                   printable(stream), format_size(taken_back), offset));

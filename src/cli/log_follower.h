@@ -24,8 +24,8 @@ struct FollowOptions {
 };
 
 /// Follows the output of an application, in a thread of its own, to its end: bytes of stdout go to standard output, of
-/// stderr to standard error. When the server goes away it connects again, and no byte is printed twice. A rollback
-/// prints one line to standard error.
+/// stderr to standard error. When the server goes away or the connection breaks it connects again and goes on, in each
+/// stream, after the last byte that came: none is lost or comes twice. A rollback prints one line to standard error.
 class LogFollower {
  public:
   static Result<std::unique_ptr<LogFollower>> start(std::unique_ptr<ApiClient> client, Terminal& terminal,
@@ -56,6 +56,7 @@ class LogFollower {
   UniqueFd done_;
   LogPrinter out_;
   LogPrinter err_;
+  std::string last_id_;  ///< of the last event taken: where to go on
   bool progressed_ = false;
   std::optional<JsonObject> end_;  ///< written by the thread, read after it has ended
   Status status_;                  ///< the same

@@ -139,6 +139,8 @@ std::string output_event(std::uint64_t offset, const std::string& base64, const 
          "\n\n";
 }
 
+std::string with_id(const std::string& id, const std::string& event) { return "id: " + id + "\n" + event; }
+
 std::string rollback_event(std::uint64_t offset) {
   return "event: rollback\ndata: " +
          boost::json::serialize(

@@ -97,6 +97,8 @@ class TestServer {
 
 /// Log records as server-sent events.
 std::string output_event(std::uint64_t offset, const std::string& base64, const std::string& stream = "stdout");
+/// The record as an event with an id.
+std::string with_id(const std::string& id, const std::string& event);
 std::string rollback_event(std::uint64_t offset);
 std::string end_event(const std::string& exit);
 

@@ -3,6 +3,7 @@
 #include <chrono>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <string>
 #include <string_view>
 
@@ -10,6 +11,14 @@
 #include "base/result.h"
 
 namespace cacs::cloud {
+
+/// What of a pod's output is wanted: the streams that have an offset, from there.
+struct LogQuery {
+  std::optional<std::uint64_t> out;   ///< standard output
+  std::optional<std::uint64_t> err;   ///< standard error
+  std::size_t limit = 0;              ///< bytes of each at most
+  std::chrono::milliseconds wait{0};  ///< for the first byte of any
+};
 
 /// The agent of one node, as managers see it: docs/agent-api.md call by call, with its JSON bodies. Every call blocks
 /// until answered, may be made from any thread, and may be repeated. kUnavailable means that the agent could not be
@@ -40,8 +49,10 @@ class NodeAgent {
   virtual Status delete_checkpoint(std::string_view checkpoint) = 0;
 
   virtual Status report_outcome(std::string_view uid, const JsonObject& body) = 0;
-  virtual Result<JsonObject> logs(std::string_view uid, std::string_view stream, std::uint64_t offset,
-                                  std::size_t limit, std::chrono::milliseconds wait) = 0;
+  virtual Result<JsonObject> logs(std::string_view uid, const LogQuery& query) = 0;
+  /// The output of a pod ("pod-0") as a checkpoint has it; does not wait.
+  virtual Result<JsonObject> checkpoint_logs(std::string_view checkpoint, std::string_view pod,
+                                             const LogQuery& query) = 0;
   virtual Result<JsonObject> exec(std::string_view uid, const JsonObject& body) = 0;
   virtual Result<JsonObject> explain(std::string_view uid) = 0;
 };

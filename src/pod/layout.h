@@ -18,6 +18,8 @@ struct PodLayout {
   [[nodiscard]] std::filesystem::path cut_state() const {
     return dir / "cut.json";
   }  ///< there while an engine is on it
+  /// Sizes of the output before this incarnation wrote any.
+  [[nodiscard]] std::filesystem::path log_base() const { return dir / "log_base.json"; }
   /// Locked (flock) by the pod's shim as long as it lives, from before it has a socket: there is never a second one.
   [[nodiscard]] std::filesystem::path shim_lock() const { return dir / "shim.lock"; }
   [[nodiscard]] std::filesystem::path shim_socket() const { return dir / "shim.sock"; }

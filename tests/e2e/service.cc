@@ -42,6 +42,8 @@ std::string proc_text(pid_t pid, const char* file) {
 
 std::string ServiceTest::program(const std::string& name) { return (build_dir() / "programs" / name).string(); }
 
+std::filesystem::path ServiceTest::cacs() { return build_dir() / "bin/cacs"; }
+
 void ServiceTest::SetUp() {
   if (::geteuid() != 0) GTEST_SKIP() << "needs root";
   std::string pattern = "/tmp/cacs-e2e-XXXXXX";
@@ -65,7 +67,7 @@ void ServiceTest::start_server() {
   Command command;
   command.argv = server_prefix_;
   for (const auto& word :
-       {(build_dir() / "bin/cacs").string(), std::string("server"), std::string("--state"), (dir_ / "state").string(),
+       {cacs().string(), std::string("server"), std::string("--state"), (dir_ / "state").string(),
         std::string("--listen"), "unix:" + (dir_ / "api.sock").string(), std::string("--ready-fd"), std::string("9")}) {
     command.argv.push_back(word);
   }

@@ -35,6 +35,8 @@ class ServiceTest : public testing::Test {
   std::string submit(const JsonObject& asr);
   /// The command of a test program, or of one of the system.
   static std::string program(const std::string& name);
+  /// The program under test.
+  static std::filesystem::path cacs();
 
   JsonObject application(const std::string& id);
   std::string state_of(const std::string& id);

@@ -32,6 +32,14 @@ std::string checkpoint_path(std::string_view checkpoint) {
   return "/v1/checkpoints/" + net::percent_encode(checkpoint);
 }
 
+/// "stdout=5&stderr=0&limit=6"
+std::string query_of(const cloud::LogQuery& query) {
+  std::string text;
+  if (query.out) text += fmt::format("stdout={}&", *query.out);
+  if (query.err) text += fmt::format("stderr={}&", *query.err);
+  return text + fmt::format("limit={}", query.limit);
+}
+
 net::ClientOptions options_for(const std::filesystem::path& socket) {
   net::ClientOptions options;
   options.unix_socket = socket.string();
@@ -134,12 +142,18 @@ Status Client::report_outcome(std::string_view uid, const JsonObject& body) {
   return {};
 }
 
-Result<JsonObject> Client::logs(std::string_view uid, std::string_view stream, std::uint64_t offset, std::size_t limit,
-                                milliseconds wait) {
+Result<JsonObject> Client::logs(std::string_view uid, const cloud::LogQuery& query) {
   return make({.method = "GET",
-               .target = fmt::format("{}/logs?stream={}&offset={}&limit={}&wait_ms={}", pod_path(uid),
-                                     net::percent_encode(stream), offset, limit, wait.count()),
-               .limit = wait + kMargin});
+               .target = fmt::format("{}/logs?{}&wait_ms={}", pod_path(uid), query_of(query), query.wait.count()),
+               .limit = query.wait + kMargin});
+}
+
+Result<JsonObject> Client::checkpoint_logs(std::string_view checkpoint, std::string_view pod,
+                                           const cloud::LogQuery& query) {
+  return make({.method = "GET",
+               .target = fmt::format("{}/logs?{}&pod={}", checkpoint_path(checkpoint), query_of(query),
+                                     net::percent_encode(pod)),
+               .limit = kSlow});
 }
 
 Result<JsonObject> Client::exec(std::string_view uid, const JsonObject& body) {

@@ -38,8 +38,9 @@ class Client final : public cloud::NodeAgent {
   Status delete_checkpoint(std::string_view checkpoint) override;
 
   Status report_outcome(std::string_view uid, const JsonObject& body) override;
-  Result<JsonObject> logs(std::string_view uid, std::string_view stream, std::uint64_t offset, std::size_t limit,
-                          std::chrono::milliseconds wait) override;
+  Result<JsonObject> logs(std::string_view uid, const cloud::LogQuery& query) override;
+  Result<JsonObject> checkpoint_logs(std::string_view checkpoint, std::string_view pod,
+                                     const cloud::LogQuery& query) override;
   Result<JsonObject> exec(std::string_view uid, const JsonObject& body) override;
   Result<JsonObject> explain(std::string_view uid) override;
 

@@ -49,6 +49,7 @@ class AgentClientTest : public ::testing::Test {
         {"GET", "/v1/checkpoints"},
         {"GET", "/v1/checkpoints/{checkpoint}"},
         {"GET", "/v1/checkpoints/{checkpoint}/verify"},
+        {"GET", "/v1/checkpoints/{checkpoint}/logs"},
         {"DELETE", "/v1/checkpoints/{checkpoint}"},
         {"POST", "/v1/pods/{uid}/outcome"},
         {"GET", "/v1/pods/{uid}/logs"},
@@ -115,7 +116,12 @@ TEST_F(AgentClientTest, MakesEveryCallOfTheContract) {
   expect_call(client.list_checkpoints(), "GET", "/v1/checkpoints");
   expect_call(client.get_checkpoint("c"), "GET", "/v1/checkpoints/c");
   expect_call(client.verify_checkpoint("c"), "GET", "/v1/checkpoints/c/verify");
-  expect_call(client.logs("u", "stdout", 5, 6, 7ms), "GET", "/v1/pods/u/logs?stream=stdout&offset=5&limit=6&wait_ms=7");
+  expect_call(client.logs("u", {.out = 5, .err = {}, .limit = 6, .wait = 7ms}), "GET",
+              "/v1/pods/u/logs?stdout=5&limit=6&wait_ms=7");
+  expect_call(client.logs("u", {.out = 5, .err = 0, .limit = 6, .wait = 7ms}), "GET",
+              "/v1/pods/u/logs?stdout=5&stderr=0&limit=6&wait_ms=7");
+  expect_call(client.checkpoint_logs("c", "pod-0", {.out = {}, .err = 3, .limit = 6}), "GET",
+              "/v1/checkpoints/c/logs?stderr=3&limit=6&pod=pod-0");
   expect_call(client.exec("u", body), "POST", "/v1/pods/u/exec", R"({"a":1})");
   expect_call(client.explain("u"), "GET", "/v1/pods/u/explain");
   EXPECT_TRUE(client.report_outcome("u", body).ok());
