@@ -20,7 +20,7 @@ struct Capability {
 };
 
 /// Namespaces, mounts, the virtual network, cgroups and CRIU's restore need these (docs/architecture.md).
-constexpr std::array<Capability, 11> kNeeded{{{CAP_CHOWN, "CAP_CHOWN"},
+constexpr std::array<Capability, 10> kNeeded{{{CAP_CHOWN, "CAP_CHOWN"},
                                               {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
                                               {CAP_FOWNER, "CAP_FOWNER"},
                                               {CAP_KILL, "CAP_KILL"},
@@ -29,8 +29,7 @@ constexpr std::array<Capability, 11> kNeeded{{{CAP_CHOWN, "CAP_CHOWN"},
                                               {CAP_NET_ADMIN, "CAP_NET_ADMIN"},
                                               {CAP_SYS_CHROOT, "CAP_SYS_CHROOT"},
                                               {CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
-                                              {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
-                                              {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"}}};
+                                              {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"}}};
 
 }  // namespace
 

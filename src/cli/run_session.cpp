@@ -138,8 +138,10 @@ Result<int> RunSession::ended() {
   }
   const int code = shell_exit_code(exit);
   if (code != 0) {
+    // An ordinary exit is its own reason: said once.
+    const bool more = !reason.empty() && json_string_or(*exit, "kind", "") != "exited";
     context_.terminal().remark(fmt::format("{} ended with {}{}", printable(name_), describe_exit(exit),
-                                           reason.empty() ? "" : ": " + printable(reason, 1000)));
+                                           more ? ": " + printable(reason, 1000) : ""));
   }
   return code;
 }
