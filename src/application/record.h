@@ -53,7 +53,7 @@ struct Record {
   // Not stored.
   ActionLanes lanes;
   std::vector<std::pair<Action, std::shared_ptr<std::atomic<bool>>>> running;
-  bool limit_armed = false;
+  std::optional<WallTime> limit_armed;  ///< when the timer for the time limit fires
 };
 
 inline constexpr std::size_t kRecentEvents = 20;

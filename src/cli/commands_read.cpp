@@ -103,7 +103,7 @@ Result<int> run_ls(Context& context, const ListOptions& options) {
 
 void add_fact(std::string& text, std::string_view name, const std::string& value) {
   if (value.empty() || value == "-") return;
-  text += fmt::format("{:<16}{}\n", std::string(name) + ":", printable(value, 4096));
+  text += fmt::format("{:<18}{}\n", std::string(name) + ":", printable(value, 4096));
 }
 
 std::string facts_of(const Context& context, const JsonObject& application) {
