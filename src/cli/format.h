@@ -49,6 +49,9 @@ class Table {
 /// Columns that `text` takes on a terminal: UTF-8 characters, not bytes.
 std::size_t display_width(std::string_view text);
 
+/// Text within single quotes of a shell.
+std::string shell_quoted(std::string_view text);
+
 /// How many leading characters of these ids tell them apart: at least 8, at most a whole id.
 std::size_t short_id_length(const std::vector<std::string>& ids);
 
