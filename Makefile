@@ -17,6 +17,6 @@ soak: build engine ; @scripts/soak.sh
 bench: build engine ; @scripts/bench.sh
 
 install: build engine
-	@DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
+	@DESTDIR='$(DESTDIR)' cmake --install build/release --strip --prefix '$(PREFIX)'
 
 clean: ; @rm -rf build
