@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CACS_CRIU=$PWD/build/engine/criu/bin/criu
-scripts/build.sh release cacs programs repository_bench delta_bench api_bench_server
+scripts/build.sh release cacs programs repository_bench delta_bench
 mkdir -p build/bench
 work=$(mktemp -d /tmp/cacs-bench-XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -12,9 +12,11 @@ section() { printf '\n== %s\n' "$1"; }
 section "How long a checkpoint freezes a program, against bare criu dump"
 bench/frozen_bench.py --mib 512
 bench/frozen_bench.py --mib 512 --shm-mib 1024
-bench/frozen_bench.py --mib 512 --delta-files 20000 --rounds 3
-section "REST API, against the server's own floor"
-bench/api_bench.sh 5
+bench/frozen_bench.py --mib 512 --delta-files 20000
+section "What storing a checkpoint costs the program, against itself before"
+bench/thaw_bench.py
+section "The server, idle and asked, against its own floor"
+bench/server_bench.py
 section "Repository"
 build/release/src/repository/repository_bench "$work" 256 | tee build/bench/repository.txt
 section "Capturing the delta, XFS image against copying"

@@ -74,6 +74,7 @@ Status Agent::set_up() {
   context_.program = options_.program;
   context_.init_program = options_.init_program;
   context_.criu = options_.criu;
+  context_.engine = engine_.get();
   CACS_ASSIGN(context_.compatibility, node_compatibility(*engine_, probe_));
   context_.store = store_.get();
   context_.events = &events_;

@@ -42,12 +42,14 @@ Status put_images(Writer& writer, const std::string& pod, const std::filesystem:
 
 Result<delta::Baseline> put_tree(Writer& writer, const std::string& pod, const CapturedTree& tree,
                                  std::vector<Entry>& entries, std::uint64_t& size) {
+  // Shared memory changes like memory: page by page, in place.
+  const StreamKind kind = tree.name == kSharedMemoryTree ? StreamKind::kMemory : StreamKind::kFile;
   std::vector<std::string> tokens;
   tokens.reserve(tree.snapshot.files().size());
   for (const auto& file : tree.snapshot.files()) {
     BlobRef blob;
     if (file.changed()) {
-      CACS_ASSIGN(blob, put_file(writer, file.staged, StreamKind::kFile));
+      CACS_ASSIGN(blob, put_file(writer, file.staged, kind));
     } else {
       CACS_ASSIGN(blob, blob_of(file.token));
       CACS_TRY(writer.reuse(blob));

@@ -14,6 +14,9 @@
 
 namespace cacs::agent {
 
+/// The tree of a pod's /dev/shm.
+inline constexpr char kSharedMemoryTree[] = "shm";
+
 /// One tree of a pod's files that was captured: the delta itself, shared memory, or a mount that rolls back.
 struct CapturedTree {
   std::string name;  ///< "delta", "shm", "mount0"

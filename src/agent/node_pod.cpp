@@ -261,7 +261,7 @@ pid_t NodePod::pid_in(const std::filesystem::path& file) {
 }
 
 std::vector<std::string> NodePod::tree_names() const {
-  std::vector<std::string> names{"delta", "shm"};
+  std::vector<std::string> names{"delta", kSharedMemoryTree};
   for (std::size_t i = 0; i < spec_.mounts.size(); ++i) {
     if (spec_.mounts[i].rollback && !spec_.mounts[i].read_only) names.push_back("mount" + std::to_string(i));
   }
@@ -273,7 +273,7 @@ std::filesystem::path NodePod::tree_root(const std::string& name) {
   // Shared memory is a tmpfs of the shim that made the pod and of the pod itself. A shim that adopted the pod has
   // mounts of its own and does not see it: an empty folder is at that place. So the pod is asked as soon as there is
   // one.
-  if (name == "shm") {
+  if (name == kSharedMemoryTree) {
     const pid_t init = pid_in(layout_.init_state());
     if (init > 0) return "/proc/" + std::to_string(init) + "/root/dev/shm";
     return "/proc/" + std::to_string(pid_in(layout_.shim_state())) + "/root" + layout_.shm().string();

@@ -15,6 +15,7 @@
 #include "agent/event_queue.h"
 #include "base/time.h"
 #include "basefs/keeper.h"
+#include "engine/engine.h"
 #include "pod/exit_status.h"
 #include "pod/layout.h"
 #include "pod/shim_client.h"
@@ -30,6 +31,7 @@ struct PodContext {
   std::filesystem::path program;       ///< cacs itself, to start shims
   std::filesystem::path init_program;  ///< cacs-init
   std::filesystem::path criu;
+  const engine::Engine* engine = nullptr;
   JsonObject compatibility;  ///< of this node, as recorded in checkpoints
   CheckpointStore* store = nullptr;
   EventQueue* events = nullptr;
@@ -136,7 +138,7 @@ class NodePod {
 
   // node_pod_cut.cpp
   Status freeze(const std::string& checkpoint, std::int64_t deadline_ms);
-  Status capture_trees(const std::string& checkpoint);
+  Status capture_trees(const std::string& checkpoint, delta::MemoryStage& memory);
   void store(const std::string& checkpoint);
   JsonObject cut_json(const Cut& cut) const;
   Result<Cut*> find_cut(const std::string& checkpoint);

@@ -171,6 +171,7 @@ Status NodePod::freeze(const std::string& checkpoint, std::int64_t deadline_ms) 
   CACS_ASSIGN(const JsonObject status, call({{"op", "status"}}));
   CACS_TRY(context_.check_room(static_cast<std::uint64_t>(json_int_or(status, "memory_bytes", 0))));
   look_at_base();
+  auto memory = delta::MemoryStage::prepare(tree_root(kSharedMemoryTree), delta::memory_stage_budget());
   const auto base_keeper = base();
   // Until the files are captured nothing of the base is put into the delta.
   const auto no_writing = base_keeper != nullptr ? base_keeper->hold() : std::unique_lock<std::mutex>();
@@ -191,7 +192,7 @@ Status NodePod::freeze(const std::string& checkpoint, std::int64_t deadline_ms) 
     const std::lock_guard lock(mutex_);
     frozen = frozen_;
   }
-  Status captured = frozen ? capture_trees(checkpoint) : ok_status();
+  Status captured = frozen ? capture_trees(checkpoint, memory) : ok_status();
   const std::int64_t capture_ended = now_ms();
   Lock lock(mutex_);
   const bool said = wait_phase(lock, checkpoint, shim_word, limit);
@@ -220,13 +221,14 @@ Status NodePod::freeze(const std::string& checkpoint, std::int64_t deadline_ms) 
   return captured.error().with_context("take the files as they are");
 }
 
-Status NodePod::capture_trees(const std::string& checkpoint) {
+Status NodePod::capture_trees(const std::string& checkpoint, delta::MemoryStage& memory) {
   std::vector<CapturedTree> trees;
   const auto names = tree_names();
   for (std::size_t i = 0; i < names.size(); ++i) {
     static const delta::Baseline kNothing;
     const delta::Baseline& baseline = i < baselines_.size() ? baselines_[i] : kNothing;
-    auto snapshot = delta::capture(tree_root(names[i]), layout_.staging(), baseline);
+    auto snapshot = delta::capture(tree_root(names[i]), layout_.staging(), baseline,
+                                   {.memory = names[i] == kSharedMemoryTree ? &memory : nullptr});
     if (!snapshot) return snapshot.error();
     trees.push_back({names[i], *std::move(snapshot)});
   }
@@ -350,8 +352,11 @@ void NodePod::store(const std::string& checkpoint) {
     if (base_keeper != nullptr && !base_keeper->settle(kBaseLimit)) {
       spdlog::warn("pod {}: not all files of the base are saved yet", spec_.uid());
     }
-    auto piece =
-        context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, base_keeper.get(), meta, progress);
+    auto piece = [&]() -> Result<StoredPiece> {
+      CACS_TRY(context_.engine->mend_images(layout_.images(checkpoint)));
+      return context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, base_keeper.get(), meta,
+                                         progress);
+    }();
     trees.clear();
     discard_cut_files(checkpoint);
     const std::lock_guard lock(mutex_);

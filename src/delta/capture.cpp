@@ -15,6 +15,7 @@ namespace cacs::delta {
 Snapshot::Snapshot(Snapshot&& other) noexcept
     : root_(std::move(other.root_)),
       staging_(std::exchange(other.staging_, {})),
+      memory_(std::move(other.memory_)),
       tree_(std::move(other.tree_)),
       listing_(std::move(other.listing_)),
       identities_(std::move(other.identities_)),
@@ -29,6 +30,7 @@ Snapshot& Snapshot::operator=(Snapshot&& other) noexcept {
   remove_staging();
   root_ = std::move(other.root_);
   staging_ = std::exchange(other.staging_, {});
+  memory_ = std::move(other.memory_);
   tree_ = std::move(other.tree_);
   listing_ = std::move(other.listing_);
   identities_ = std::move(other.identities_);

@@ -12,6 +12,7 @@
 #include "base/result.h"
 #include "delta/baseline.h"
 #include "delta/listing.h"
+#include "delta/memory_stage.h"
 
 namespace cacs::delta {
 
@@ -22,14 +23,18 @@ struct CaptureOptions {
   /// (device, inode) of regular files to read again whatever their ctime says, for changes that no ctime tells of
   /// (pages pinned by a device, say). Writable mappings need no entry here: see docs/delta.md.
   std::set<std::pair<std::uint64_t, std::uint64_t>> always_read;
+  /// Room for contents of a tree in memory, made ready before; what is taken from it is the snapshot's. May be null.
+  MemoryStage* memory = nullptr;
 };
 
 /// The content of one regular file (of one link group) of a snapshot.
 struct CapturedFile {
-  std::size_t entry = 0;         ///< index into the listing
-  std::uint64_t size = 0;        ///< bytes
-  std::string token;             ///< unchanged: what the baseline calls this content
-  std::filesystem::path staged;  ///< changed: a private file that holds the content (sparse); empty when unchanged
+  std::size_t entry = 0;   ///< index into the listing
+  std::uint64_t size = 0;  ///< bytes
+  std::string token;       ///< unchanged: what the baseline calls this content
+  /// Changed: a private file that holds the content (sparse); empty when unchanged. For this process only: it may be in
+  /// memory (/proc/self/fd/N).
+  std::filesystem::path staged;
 
   [[nodiscard]] bool changed() const { return !staged.empty(); }
 };
@@ -39,6 +44,7 @@ struct CaptureStats {
   std::size_t unchanged_files = 0;
   std::size_t shared_files = 0;  ///< staged by sharing blocks
   std::size_t copied_files = 0;  ///< staged by copying
+  std::size_t memory_files = 0;  ///< staged in memory
   std::uint64_t staged_bytes = 0;
   std::uint64_t copied_bytes = 0;
 };
@@ -66,6 +72,7 @@ class Snapshot {
 
   std::filesystem::path root_;
   std::filesystem::path staging_;  ///< our own directory below the caller's
+  std::vector<UniqueFd> memory_;   ///< staged files in memory
   TreeIdentity tree_;
   Listing listing_;
   std::vector<Identity> identities_;

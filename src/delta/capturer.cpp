@@ -96,6 +96,7 @@ Result<Snapshot> Capturer::capture(const std::filesystem::path& root, const std:
   Capturer capturer(snapshot, baseline);
   CACS_TRY(capturer.start(staging));
   snapshot.stats_.entries = snapshot.listing_.entries.size();
+  snapshot.options_.memory = nullptr;  // the caller's
   return snapshot;
 }
 
@@ -266,7 +267,7 @@ Status Capturer::take_content(int directory, const char* name, const Entry* know
   }
   const UniqueFd in(::openat(directory, name, kOpenFile));
   if (!in.valid()) return failed(errno, "open", entry.path);
-  const Status staged = put_aside(in.get(), file);
+  const Status staged = put_aside(in.get(), identity.inode, file);
   if (!staged.ok()) return staged.error().with_context("put '" + printable(entry.path) + "' aside");
   // Where stores move the ctime, they do so only from a clean page on. A file whose pages cannot be cleaned is merely
   // read again next time.
@@ -275,7 +276,17 @@ Status Capturer::take_content(int directory, const char* name, const Entry* know
   return {};
 }
 
-Status Capturer::put_aside(int in, CapturedFile& file) {
+Status Capturer::put_aside(int in, std::uint64_t inode, CapturedFile& file) {
+  if (snapshot_.options_.memory != nullptr) {
+    if (auto room = snapshot_.options_.memory->take(inode, file.size)) {
+      CACS_TRY(room->fill(in));
+      snapshot_.memory_.push_back(room->release());
+      file.staged = "/proc/self/fd/" + std::to_string(snapshot_.memory_.back().get());
+      snapshot_.stats_.staged_bytes += file.size;
+      ++snapshot_.stats_.memory_files;
+      return {};
+    }
+  }
   file.staged = snapshot_.staging_ / std::to_string(snapshot_.next_staged_);
   CACS_ASSIGN(const UniqueFd out, open_file(file.staged, O_RDWR | O_CREAT | O_EXCL | O_NOFOLLOW, 0600));
   ++snapshot_.next_staged_;

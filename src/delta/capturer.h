@@ -47,7 +47,7 @@ class Capturer {
   /// True if `inode` was met before under another name, which now leads a link group that `entry` joins.
   bool join_link(std::uint64_t inode, Entry& entry);
   Status take_content(int directory, const char* name, const Entry* known, const Entry& entry, Identity& identity);
-  Status put_aside(int in, CapturedFile& file);
+  Status put_aside(int in, std::uint64_t inode, CapturedFile& file);
   [[nodiscard]] bool trusted(const Timestamp& ctime) const;
   [[nodiscard]] Error failed(int error, std::string_view doing, std::string_view path) const;
   [[nodiscard]] const std::string& path_of(std::size_t entry) const { return snapshot_.listing_.entries[entry].path; }

@@ -7,6 +7,7 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "engine/criu_log.h"
+#include "engine/criu_timers.h"
 
 namespace cacs::engine {
 
@@ -76,6 +77,10 @@ class Criu : public Engine {
     return criu_reason(log, restoring);
   }
   [[nodiscard]] bool reported_failure(std::string_view log) const override { return criu_reported_failure(log); }
+
+  [[nodiscard]] Status mend_images(const std::filesystem::path& images) const override {
+    return engine::mend_images(images);
+  }
 
   ProbeResult probe(std::chrono::milliseconds limit) const override {
     ProbeResult result;

@@ -72,6 +72,9 @@ class Engine {
   /// Whether the log ends in the engine's own, orderly report of failure: then the tasks run on unharmed. Anything else
   /// than this or success leaves doubt, and the pod is tainted (design, principle 4).
   [[nodiscard]] virtual bool reported_failure(std::string_view log) const = 0;
+  /// Sets right in the images of a dump what a restore would bring back otherwise than the kernel had it. Between the
+  /// end of the dump and its storing; the tasks may run meanwhile. kCorrupt where the images are not the engine's.
+  [[nodiscard]] virtual Status mend_images(const std::filesystem::path& images) const = 0;
   /// Runs the engine's own checks of this machine. Blocks up to `limit`.
   virtual ProbeResult probe(std::chrono::milliseconds limit) const = 0;
 };

@@ -52,6 +52,11 @@ TEST_F(ProgramsTest, ThreadsEpollTimersSharedMemoryAndTcpToItself) {
   EXPECT_NE(out.find("result ok 1"), std::string::npos) << out;
 }
 
+TEST_F(ProgramsTest, TimersWhoseExpiryIsUnreadAndOnesThatHaveFired) {
+  const std::string out = disturb({{"command", JsonArray{program("timers"), "80"}}}, "round 20 ", "round 40 ", "timers");
+  EXPECT_NE(out.find("result ok"), std::string::npos) << out;
+}
+
 TEST_F(ProgramsTest, PythonWithThreadsAndAPipeToAChild) {
   const std::string script =
       "import subprocess, threading, time, hashlib, sys\n"

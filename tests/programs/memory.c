@@ -1,7 +1,8 @@
 /* Holds memory and watches the clock: the longest time it did not run is the time it was frozen.
  *
- *   memory MIB [SHM-MIB]      fills memory that does not compress; every second prints "gap MS" with the longest gap
- * since the line before; SIGUSR1 touches 5 % of the pages and 1 % of the shared memory
+ *   memory MIB [SHM-MIB [anonymous]]      fills memory that does not compress; every second prints "gap MS" with the
+ * longest gap since the line before; SIGUSR1 touches 5 % of the pages and 1 % of the shared memory, which is
+ * /dev/shm/memory or has no name
  */
 #define _GNU_SOURCE
 #include <fcntl.h>
@@ -53,7 +54,9 @@ int main(int argc, char** argv) {
   const size_t shared_bytes = (size_t)(argc > 2 ? atol(argv[2]) : 0) << 20;
   uint64_t state = 88172645463325252ULL;
   uint64_t* memory = fill(bytes, -1, &state);
-  uint64_t* shared = fill(shared_bytes, shared_bytes > 0 ? shm_open("/memory", O_RDWR | O_CREAT, 0600) : -1, &state);
+  int shared_fd = -1;
+  if (shared_bytes > 0) shared_fd = argc > 3 ? memfd_create("memory", 0) : shm_open("/memory", O_RDWR | O_CREAT, 0600);
+  uint64_t* shared = fill(shared_bytes, shared_fd, &state);
   signal(SIGUSR1, on_signal);
   printf("ready\n");
   fflush(stdout);

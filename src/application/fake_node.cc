@@ -1,0 +1,357 @@
+#include "application/fake_node.h"
+
+#include <fmt/format.h>
+
+#include <chrono>
+
+namespace cacs::application {
+
+namespace {
+
+Error not_found(std::string_view what) { return make_error(ErrorCode::kNotFound, fmt::format("no {}", what)); }
+
+/// The agent's calls, handed on to the node.
+class FakeAgent final : public cloud::NodeAgent {
+ public:
+  explicit FakeAgent(std::shared_ptr<FakeNode> node) : node_(std::move(node)) {}
+
+  Result<JsonObject> info() override { return node_->info(); }
+  Result<JsonObject> events(std::uint64_t after, std::string_view instance, std::chrono::milliseconds wait) override {
+    return node_->events(after, instance, wait);
+  }
+  Result<JsonObject> list_pods() override { return node_->list_pods(); }
+  Result<JsonObject> put_pod(std::string_view uid, const JsonObject& spec) override {
+    return node_->put_pod(uid, spec);
+  }
+  Result<JsonObject> get_pod(std::string_view uid) override { return node_->get_pod(uid); }
+  Status delete_pod(std::string_view uid, int incarnation) override { return node_->delete_pod(uid, incarnation); }
+  Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) override {
+    return node_->begin_cut(uid, checkpoint, body);
+  }
+  Result<JsonObject> thaw(std::string_view uid, std::string_view checkpoint, int incarnation) override {
+    return node_->thaw(uid, checkpoint, incarnation);
+  }
+  Result<JsonObject> abort_cut(std::string_view uid, std::string_view checkpoint, int incarnation) override {
+    return node_->abort_cut(uid, checkpoint, incarnation);
+  }
+  Result<JsonObject> get_cut(std::string_view uid, std::string_view checkpoint, std::chrono::milliseconds) override {
+    return node_->get_cut(uid, checkpoint);
+  }
+  Result<JsonObject> commit_checkpoint(std::string_view checkpoint, const JsonObject& body) override {
+    return node_->commit_checkpoint(checkpoint, body);
+  }
+  Result<JsonObject> list_checkpoints() override { return node_->list_checkpoints(); }
+  Result<JsonObject> get_checkpoint(std::string_view checkpoint) override { return not_found(checkpoint); }
+  Result<JsonObject> verify_checkpoint(std::string_view checkpoint) override { return not_found(checkpoint); }
+  Status delete_checkpoint(std::string_view checkpoint) override { return node_->delete_checkpoint(checkpoint); }
+  Status report_outcome(std::string_view, const JsonObject& body) override {
+    node_->record_outcome(body);
+    return {};
+  }
+  Result<JsonObject> logs(std::string_view uid, std::string_view, std::uint64_t, std::size_t,
+                          std::chrono::milliseconds) override {
+    return not_found(uid);
+  }
+  Result<JsonObject> exec(std::string_view uid, const JsonObject&) override { return not_found(uid); }
+  Result<JsonObject> explain(std::string_view uid) override { return not_found(uid); }
+
+ private:
+  std::shared_ptr<FakeNode> node_;
+};
+
+}  // namespace
+
+Status FakeNode::reach() {
+  if (reachable_) return {};
+  return make_error(ErrorCode::kUnavailable, "the node does not answer");
+}
+
+/// The answer to a call that has taken effect, unless it gets lost on its way.
+Result<JsonObject> FakeNode::answer(JsonObject object) {
+  if (lose_every_ > 0 && ++calls_ % lose_every_ == 0)
+    return make_error(ErrorCode::kUnavailable, "the connection broke before the answer came");
+  return object;
+}
+
+void FakeNode::push(const std::string& kind, const std::string& uid, JsonObject more) {
+  more["seq"] = events_.size() + 1;
+  more["kind"] = kind;
+  more["uid"] = uid;
+  if (const auto pod = pods_.find(uid); pod != pods_.end()) more["incarnation"] = pod->second.incarnation;
+  events_.push_back(std::move(more));
+  changed_.notify_all();
+}
+
+JsonObject FakeNode::view(const std::string& uid, const Pod& pod) {
+  JsonObject object{{"uid", uid}, {"incarnation", pod.incarnation}, {"state", pod.state}};
+  if (!pod.exit.empty()) object["exit"] = pod.exit;
+  return object;
+}
+
+JsonObject FakeNode::cut_view(const std::string& checkpoint, const Cut& cut) {
+  JsonObject object{{"checkpoint", checkpoint}, {"uid", cut.uid}, {"phase", cut.phase}, {"timings", JsonObject{}}};
+  if (cut.phase == "STORED") object["piece"] = checkpoint + "/" + cut.uid;
+  return object;
+}
+
+Result<FakeNode::Pod*> FakeNode::current(std::string_view uid, int incarnation) {
+  CACS_TRY(reach());
+  const auto pod = pods_.find(uid);
+  if (pod == pods_.end()) return not_found(uid);
+  if (pod->second.incarnation != incarnation) return make_error(ErrorCode::kStale, "another incarnation is there");
+  return &pod->second;
+}
+
+Result<JsonObject> FakeNode::info() {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  return JsonObject{{"node", "node-0"},
+                    {"instance", std::to_string(instance_)},
+                    {"engines", JsonArray{JsonObject{{"name", "criu"}, {"ok", true}}}}};
+}
+
+Result<JsonObject> FakeNode::events(std::uint64_t after, std::string_view instance, std::chrono::milliseconds wait) {
+  std::unique_lock lock(mutex_);
+  const std::string asked(instance);
+  changed_.wait_for(lock, wait,
+                    [&] { return !reachable_ || asked != std::to_string(instance_) || events_.size() > after; });
+  CACS_TRY(reach());
+  JsonArray list;
+  const std::size_t first = asked == std::to_string(instance_) ? static_cast<std::size_t>(after) : 0;
+  for (std::size_t i = first; i < events_.size(); ++i) list.emplace_back(events_[i]);
+  return JsonObject{{"instance", std::to_string(instance_)}, {"events", std::move(list)}};
+}
+
+Result<JsonObject> FakeNode::list_pods() {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  JsonArray list;
+  for (const auto& [uid, pod] : pods_) list.emplace_back(view(uid, pod));
+  return JsonObject{{"pods", std::move(list)}};
+}
+
+Result<JsonObject> FakeNode::put_pod(std::string_view uid, const JsonObject& spec) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  const int incarnation = static_cast<int>(json_int_or(spec, "incarnation", 0));
+  int& newest = newest_[std::string(uid)];
+  if (incarnation < newest) return make_error(ErrorCode::kStale, "a newer incarnation was there");
+  const auto found = pods_.find(uid);
+  if (found != pods_.end() && found->second.incarnation == incarnation)
+    return answer(view(std::string(uid), found->second));
+  newest = incarnation;
+  Pod pod{.incarnation = incarnation};
+  if (const JsonObject* restore = json_find_object(spec, "restore")) {
+    pod.restored_from = json_string_or(*restore, "checkpoint", "");
+    if (checkpoints_.count(pod.restored_from) == 0) {
+      return make_error(ErrorCode::kNotFound, "no checkpoint " + pod.restored_from);
+    }
+  }
+  pods_[std::string(uid)] = pod;
+  push("pod.running", std::string(uid));
+  return answer(view(std::string(uid), pod));
+}
+
+Result<JsonObject> FakeNode::get_pod(std::string_view uid) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  const auto found = pods_.find(uid);
+  if (found == pods_.end()) return not_found(uid);
+  return view(std::string(uid), found->second);
+}
+
+Status FakeNode::delete_pod(std::string_view uid, int incarnation) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  const auto found = pods_.find(uid);
+  if (found == pods_.end()) return {};
+  if (found->second.incarnation > incarnation) return make_error(ErrorCode::kStale, "a newer incarnation is there");
+  pods_.erase(found);
+  std::erase_if(cuts_, [&](const auto& cut) { return cut.second.uid == uid; });
+  if (const auto told = answer({}); !told) return told.error();
+  return {};
+}
+
+Result<JsonObject> FakeNode::begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
+  const std::lock_guard lock(mutex_);
+  CACS_ASSIGN(Pod * pod, current(uid, static_cast<int>(json_int_or(body, "incarnation", 0))));
+  if (const auto known = cuts_.find(checkpoint); known != cuts_.end()) {
+    return answer(cut_view(std::string(checkpoint), known->second));
+  }
+  if (pod->state != "RUNNING") return make_error(ErrorCode::kConflict, "it does not run");
+  if (cut_error_) return *cut_error_;
+  Cut cut{std::string(uid), "PREPARED"};
+  const JsonObject object = cut_view(std::string(checkpoint), cut);
+  cuts_.emplace(checkpoint, std::move(cut));
+  return answer(object);
+}
+
+Result<JsonObject> FakeNode::thaw(std::string_view uid, std::string_view checkpoint, int incarnation) {
+  const std::lock_guard lock(mutex_);
+  CACS_ASSIGN([[maybe_unused]] Pod * pod, current(uid, incarnation));
+  const auto cut = cuts_.find(checkpoint);
+  if (cut == cuts_.end()) return not_found(checkpoint);
+  if (cut->second.phase == "PREPARED") cut->second.phase = "STORING";
+  return answer(cut_view(std::string(checkpoint), cut->second));
+}
+
+Result<JsonObject> FakeNode::abort_cut(std::string_view uid, std::string_view checkpoint, int incarnation) {
+  const std::lock_guard lock(mutex_);
+  CACS_ASSIGN([[maybe_unused]] Pod * pod, current(uid, incarnation));
+  const auto [cut, made] = cuts_.try_emplace(std::string(checkpoint), Cut{std::string(uid), "ABORTED"});
+  if (!made) cut->second.phase = "ABORTED";
+  return answer(cut_view(std::string(checkpoint), cut->second));
+}
+
+Result<JsonObject> FakeNode::get_cut(std::string_view, std::string_view checkpoint) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  const auto cut = cuts_.find(checkpoint);
+  if (cut == cuts_.end()) return not_found(checkpoint);
+  if (cut->second.phase == "STORING") cut->second.phase = "STORED";
+  return answer(cut_view(std::string(checkpoint), cut->second));
+}
+
+Result<JsonObject> FakeNode::commit_checkpoint(std::string_view checkpoint, const JsonObject& body) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  JsonObject object = body;
+  object["checkpoint"] = std::string(checkpoint);
+  object["size_bytes"] = 4096;
+  object["levels"] = JsonArray{"local"};
+  checkpoints_[std::string(checkpoint)] = object;
+  return answer(object);
+}
+
+Result<JsonObject> FakeNode::list_checkpoints() {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  JsonArray list;
+  for (const auto& [id, object] : checkpoints_) list.emplace_back(object);
+  return JsonObject{{"checkpoints", std::move(list)}};
+}
+
+Status FakeNode::delete_checkpoint(std::string_view checkpoint) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  if (const auto found = checkpoints_.find(checkpoint); found != checkpoints_.end()) checkpoints_.erase(found);
+  if (const auto told = answer({}); !told) return told.error();
+  return {};
+}
+
+void FakeNode::exit_pod(const std::string& uid, const std::string& kind, int number) {
+  const std::lock_guard lock(mutex_);
+  const auto found = pods_.find(uid);
+  if (found == pods_.end() || found->second.state != "RUNNING") return;
+  found->second.state = "EXITED";
+  found->second.exit = {{"kind", kind}, {kind == "signaled" ? "signal" : "code", number}};
+  std::erase_if(cuts_, [&](const auto& cut) { return cut.second.uid == uid && cut.second.phase == "PREPARED"; });
+  push("pod.exited", uid, {{"exit", found->second.exit}});
+}
+
+void FakeNode::taint_pod(const std::string& uid) {
+  const std::lock_guard lock(mutex_);
+  const auto found = pods_.find(uid);
+  if (found == pods_.end() || found->second.state != "RUNNING") return;
+  found->second.state = "TAINTED";
+  push("pod.tainted", uid);
+}
+
+void FakeNode::ask_for_checkpoint(const std::string& uid, const std::string& request, bool wait) {
+  const std::lock_guard lock(mutex_);
+  push("pod.checkpoint_requested", uid, {{"request", request}, {"level", "local"}, {"wait", wait}});
+}
+
+void FakeNode::fail_cuts(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  cut_error_ = std::move(error);
+}
+
+void FakeNode::lose_answers(int every) {
+  const std::lock_guard lock(mutex_);
+  lose_every_ = every;
+}
+
+void FakeNode::set_reachable(bool reachable) {
+  const std::lock_guard lock(mutex_);
+  reachable_ = reachable;
+  changed_.notify_all();
+}
+
+void FakeNode::reboot() {
+  const std::lock_guard lock(mutex_);
+  pods_.clear();
+  cuts_.clear();
+  events_.clear();
+  ++instance_;
+  changed_.notify_all();
+}
+
+void FakeNode::lose_checkpoint(const std::string& checkpoint) {
+  const std::lock_guard lock(mutex_);
+  checkpoints_.erase(checkpoint);
+}
+
+std::optional<FakeNode::Pod> FakeNode::pod(const std::string& uid) {
+  const std::lock_guard lock(mutex_);
+  const auto found = pods_.find(uid);
+  return found == pods_.end() ? std::nullopt : std::optional(found->second);
+}
+
+std::size_t FakeNode::pods() {
+  const std::lock_guard lock(mutex_);
+  return pods_.size();
+}
+
+std::set<std::string> FakeNode::checkpoints() {
+  const std::lock_guard lock(mutex_);
+  std::set<std::string> ids;
+  for (const auto& [id, object] : checkpoints_) ids.insert(id);
+  return ids;
+}
+
+std::vector<JsonObject> FakeNode::outcomes() {
+  const std::lock_guard lock(mutex_);
+  return outcomes_;
+}
+
+void FakeNode::record_outcome(const JsonObject& body) {
+  const std::lock_guard lock(mutex_);
+  outcomes_.push_back(body);
+}
+
+int FakeNode::frozen() {
+  const std::lock_guard lock(mutex_);
+  int count = 0;
+  for (const auto& [id, cut] : cuts_) count += cut.phase == "PREPARED" ? 1 : 0;
+  return count;
+}
+
+FakeCloud::FakeCloud() : agent_(std::make_shared<FakeAgent>(node_)) {}
+
+Result<std::vector<cloud::Node>> FakeCloud::claim_nodes(std::string_view claim, int count, std::string_view) {
+  if (count > 1) return make_error(ErrorCode::kUnavailable, "there is one node");
+  const std::lock_guard lock(mutex_);
+  claims_.emplace(claim);
+  return std::vector<cloud::Node>{{"node-0", "ready"}};
+}
+
+Status FakeCloud::release_nodes(std::string_view claim) {
+  const std::lock_guard lock(mutex_);
+  if (const auto found = claims_.find(claim); found != claims_.end()) claims_.erase(found);
+  return {};
+}
+
+Result<std::vector<cloud::Node>> FakeCloud::list_nodes() { return std::vector<cloud::Node>{{"node-0", "ready"}}; }
+
+Result<std::shared_ptr<cloud::NodeAgent>> FakeCloud::agent(std::string_view node) {
+  if (node != "node-0") return not_found(node);
+  return agent_;
+}
+
+std::size_t FakeCloud::claims() {
+  const std::lock_guard lock(mutex_);
+  return claims_.size();
+}
+
+}  // namespace cacs::application

@@ -1,0 +1,109 @@
+#pragma once
+
+#include <condition_variable>
+#include <cstdint>
+#include <map>
+#include <memory>
+#include <mutex>
+#include <optional>
+#include <set>
+#include <string>
+#include <vector>
+
+#include "cloud/cloud.h"
+
+namespace cacs::application {
+
+/// A node in memory for tests of the manager: its agent keeps docs/agent-api.md, but nothing runs in its pods, and the
+/// test says when one exits, fails, or when the node cannot be reached. What is committed outlives a new agent, pods do
+/// not. Any thread.
+class FakeNode {
+ public:
+  struct Pod {
+    int incarnation = 0;
+    std::string state = "RUNNING";
+    std::string restored_from;
+    JsonObject exit;
+  };
+
+  // What the agent answers; see cloud/node_agent.h.
+  Result<JsonObject> info();
+  Result<JsonObject> events(std::uint64_t after, std::string_view instance, std::chrono::milliseconds wait);
+  Result<JsonObject> list_pods();
+  Result<JsonObject> put_pod(std::string_view uid, const JsonObject& spec);
+  Result<JsonObject> get_pod(std::string_view uid);
+  Status delete_pod(std::string_view uid, int incarnation);
+  Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body);
+  Result<JsonObject> thaw(std::string_view uid, std::string_view checkpoint, int incarnation);
+  Result<JsonObject> abort_cut(std::string_view uid, std::string_view checkpoint, int incarnation);
+  Result<JsonObject> get_cut(std::string_view uid, std::string_view checkpoint);
+  Result<JsonObject> commit_checkpoint(std::string_view checkpoint, const JsonObject& body);
+  Result<JsonObject> list_checkpoints();
+  Status delete_checkpoint(std::string_view checkpoint);
+
+  // What happens there.
+  void exit_pod(const std::string& uid, const std::string& kind, int number);
+  void taint_pod(const std::string& uid);
+  void ask_for_checkpoint(const std::string& uid, const std::string& request, bool wait);
+  void fail_cuts(std::optional<Error> error);  ///< every cut from now on; unset: no more
+  void lose_answers(int every);                ///< each n-th call takes effect, and its answer is lost; 0: none
+  void set_reachable(bool reachable);
+  void reboot();  ///< all pods are gone, and the agent is a new one
+  void lose_checkpoint(const std::string& checkpoint);
+
+  // What is there.
+  std::optional<Pod> pod(const std::string& uid);
+  std::size_t pods();
+  std::set<std::string> checkpoints();
+  std::vector<JsonObject> outcomes();
+  void record_outcome(const JsonObject& body);
+  int frozen();  ///< pods that a cut holds
+
+ private:
+  struct Cut {
+    std::string uid;
+    std::string phase;
+  };
+  Status reach();
+  Result<JsonObject> answer(JsonObject object);
+  void push(const std::string& kind, const std::string& uid, JsonObject more = {});
+  static JsonObject view(const std::string& uid, const Pod& pod);
+  JsonObject cut_view(const std::string& checkpoint, const Cut& cut);
+  Result<Pod*> current(std::string_view uid, int incarnation);
+
+  std::mutex mutex_;
+  std::condition_variable changed_;
+  int instance_ = 1;
+  bool reachable_ = true;
+  int lose_every_ = 0;
+  int calls_ = 0;
+  std::optional<Error> cut_error_;
+  std::vector<JsonObject> events_;
+  std::map<std::string, Pod, std::less<>> pods_;
+  std::map<std::string, int, std::less<>> newest_;  ///< incarnation seen of each uid
+  std::map<std::string, Cut, std::less<>> cuts_;
+  std::map<std::string, JsonObject, std::less<>> checkpoints_;
+  std::vector<JsonObject> outcomes_;
+};
+
+/// A cloud with that one node, "node-0".
+class FakeCloud final : public cloud::Cloud {
+ public:
+  FakeCloud();
+  [[nodiscard]] std::string name() const override { return "local"; }
+  Result<std::vector<cloud::Node>> claim_nodes(std::string_view claim, int count, std::string_view) override;
+  Status release_nodes(std::string_view claim) override;
+  Result<std::vector<cloud::Node>> list_nodes() override;
+  Result<std::shared_ptr<cloud::NodeAgent>> agent(std::string_view node) override;
+
+  FakeNode& node() { return *node_; }
+  std::size_t claims();
+
+ private:
+  std::shared_ptr<FakeNode> node_ = std::make_shared<FakeNode>();
+  std::shared_ptr<cloud::NodeAgent> agent_;
+  std::mutex mutex_;
+  std::set<std::string, std::less<>> claims_;
+};
+
+}  // namespace cacs::application

@@ -1,0 +1,315 @@
+// The manager with its threads and a real database against a node in memory: what it starts comes to an end, whatever
+// is lost on the way, and when all is deleted nothing is left anywhere.
+
+#include "application/manager.h"
+
+#include <gtest/gtest.h>
+#include <unistd.h>
+
+#include <filesystem>
+#include <random>
+#include <thread>
+
+#include "application/fake_node.h"
+
+namespace cacs::application {
+namespace {
+
+using std::chrono::milliseconds;
+using std::chrono::steady_clock;
+
+constexpr std::chrono::seconds kLimit(60);
+
+class ManagerTest : public ::testing::Test {
+ protected:
+  ManagerTest() {
+    char name[] = "/tmp/cacs-manager-XXXXXX";
+    directory_ = ::mkdtemp(name);
+    start();
+  }
+  ~ManagerTest() override {
+    stop();
+    std::filesystem::remove_all(directory_);
+  }
+
+  void start() {
+    auto database = database::open_sqlite(directory_ / "cacs.db");
+    ASSERT_TRUE(database.ok()) << database.error().to_string();
+    database_ = *std::move(database);
+    auto manager = Manager::start(*database_, {{"local", &cloud_}}, options_);
+    ASSERT_TRUE(manager.ok()) << manager.error().to_string();
+    manager_ = *std::move(manager);
+  }
+  void stop() {
+    manager_.reset();
+    database_.reset();
+  }
+
+  static Asr asr() {
+    Asr asr;
+    asr.name = "test";
+    asr.command = {"program"};
+    return asr;
+  }
+  std::string submit(const Asr& asr) {
+    const auto started = manager_->submit({}, asr);
+    EXPECT_TRUE(started.ok()) << started.error().to_string();
+    return started.ok() ? started->id : "";
+  }
+  template <typename Condition>
+  static bool wait_until(Condition condition) {
+    const auto end = steady_clock::now() + kLimit;
+    while (!condition()) {
+      if (steady_clock::now() > end) return false;
+      std::this_thread::sleep_for(milliseconds(2));
+    }
+    return true;
+  }
+  std::string state(const std::string& id) {
+    const auto view = manager_->get({}, id);
+    return view.ok() ? (*view)->state : "";
+  }
+  bool wait_state(const std::string& id, const std::string& wanted, int incarnation = 0) {
+    return wait_until([&] {
+      const auto view = manager_->get({}, id);
+      return view.ok() && (*view)->state == wanted && (*view)->incarnation >= incarnation;
+    });
+  }
+  OperationView wait_operation(const std::string& id) {
+    OperationView last;
+    EXPECT_TRUE(wait_until([&] {
+      const auto view = manager_->get_operation({}, id);
+      if (view.ok()) last = *view;
+      return view.ok() && view->state != "RUNNING";
+    })) << "operation "
+        << last.kind << " is still in " << last.phase;
+    return last;
+  }
+  OperationView checkpoint(const std::string& id) {
+    const auto started = manager_->take_checkpoint({}, id);
+    EXPECT_TRUE(started.ok()) << started.error().to_string();
+    return started.ok() ? wait_operation(started->operation) : OperationView{};
+  }
+  void remove(const std::string& id) {
+    const auto started = manager_->terminate({}, id);
+    ASSERT_TRUE(started.ok()) << started.error().to_string();
+    EXPECT_EQ(wait_operation(started->operation).state, "SUCCEEDED");
+  }
+  void expect_nothing_left() {
+    EXPECT_EQ(node().pods(), 0U);
+    EXPECT_TRUE(node().checkpoints().empty());
+    EXPECT_EQ(cloud_.claims(), 0U);
+    EXPECT_EQ(node().frozen(), 0);
+  }
+  FakeNode& node() { return cloud_.node(); }
+  static std::string uid(const std::string& id) { return id + ".pod-0"; }
+
+  ManagerOptions options_{.workers = 4,
+                          .poll_wait = milliseconds(50),
+                          .reconnect_wait = milliseconds(5),
+                          .time_limit_margin = milliseconds(200)};
+  std::filesystem::path directory_;
+  FakeCloud cloud_;
+  std::unique_ptr<database::Database> database_;
+  std::unique_ptr<Manager> manager_;
+};
+
+TEST_F(ManagerTest, RunsSavesAndCompletes) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const auto saved = checkpoint(id);
+  EXPECT_EQ(saved.state, "SUCCEEDED");
+  EXPECT_EQ(node().checkpoints(), std::set<std::string>{saved.checkpoint});
+  EXPECT_EQ(manager_->get_checkpoint({}, id, "latest")->id, saved.checkpoint);
+  node().exit_pod(uid(id), "exited", 0);
+  ASSERT_TRUE(wait_state(id, "COMPLETED"));
+  remove(id);
+  expect_nothing_left();
+}
+
+TEST_F(ManagerTest, ComesBackFromTheNewestCheckpointAndGivesUpInTheEnd) {
+  Asr wanted = asr();
+  wanted.recovery_max_attempts = 2;
+  const std::string id = submit(wanted);
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  checkpoint(id);
+  const std::string newest = checkpoint(id).checkpoint;
+  node().exit_pod(uid(id), "signaled", 9);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_EQ(node().pod(uid(id))->restored_from, newest);
+  node().exit_pod(uid(id), "signaled", 11);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 3));
+  node().exit_pod(uid(id), "signaled", 11);
+  ASSERT_TRUE(wait_state(id, "ERROR"));
+  EXPECT_EQ(node().checkpoints().size(), 2U);
+  remove(id);
+  expect_nothing_left();
+}
+
+TEST_F(ManagerTest, AFailedCheckpointSaysWhyAndLosesNothing) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const std::string good = checkpoint(id).checkpoint;
+  node().fail_cuts(make_error(ErrorCode::kUnsupported, "it holds a device"));
+  const auto failed = checkpoint(id);
+  EXPECT_EQ(failed.state, "FAILED");
+  ASSERT_TRUE(failed.problem.has_value());
+  EXPECT_NE(failed.problem->message.find("it holds a device"), std::string::npos) << failed.problem->message;
+  EXPECT_EQ(state(id), "RUNNING");
+  EXPECT_EQ(node().frozen(), 0);
+  node().fail_cuts(std::nullopt);
+  EXPECT_EQ(checkpoint(id).state, "SUCCEEDED");
+  EXPECT_EQ(node().checkpoints().count(good), 1U);
+}
+
+TEST_F(ManagerTest, OnlyOneOfTwoRestartsAtOnce) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const std::string saved = checkpoint(id).checkpoint;
+  std::vector<Result<Started>> answers;
+  std::mutex mutex;
+  std::vector<std::thread> threads;
+  for (int i = 0; i < 4; ++i) {
+    threads.emplace_back([&] {
+      auto answer = manager_->restart({}, id, saved);
+      const std::lock_guard lock(mutex);
+      answers.push_back(std::move(answer));
+    });
+  }
+  for (auto& thread : threads) thread.join();
+  int begun = 0;
+  for (const auto& answer : answers) {
+    if (answer.ok()) {
+      ++begun;
+      EXPECT_EQ(wait_operation(answer->operation).state, "SUCCEEDED");
+    } else {
+      EXPECT_EQ(answer.error().code, ErrorCode::kConflict) << answer.error().to_string();
+    }
+  }
+  EXPECT_GE(begun, 1);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 1 + begun));
+  EXPECT_EQ(node().pod(uid(id))->restored_from, saved);
+}
+
+TEST_F(ManagerTest, ATaintedPodIsNeitherSavedNorResumed) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const std::string saved = checkpoint(id).checkpoint;
+  node().taint_pod(uid(id));
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_EQ(node().pod(uid(id))->restored_from, saved);
+}
+
+TEST_F(ManagerTest, ARebootOfTheNodeIsSurvived) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const std::string saved = checkpoint(id).checkpoint;
+  node().reboot();
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_EQ(node().pod(uid(id))->restored_from, saved);
+}
+
+TEST_F(ManagerTest, APodThatBelongsToNobodyIsRemoved) {
+  stop();
+  ASSERT_TRUE(node().put_pod("01900000-0000-7000-8000-000000000000.pod-0", {{"incarnation", 1}}).ok());
+  start();
+  EXPECT_TRUE(wait_until([&] { return node().pods() == 0; }));
+}
+
+TEST_F(ManagerTest, TheProgramIsToldOfTheCheckpointItAskedFor) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  node().ask_for_checkpoint(uid(id), "7", true);
+  ASSERT_TRUE(wait_until([&] { return !node().outcomes().empty(); }));
+  const JsonObject told = node().outcomes().front();
+  EXPECT_EQ(json_string_or(told, "request", ""), "7");
+  EXPECT_EQ(json_string_or(told, "result", ""), "committed");
+  EXPECT_EQ(node().checkpoints().count(json_string_or(told, "checkpoint", "")), 1U);
+}
+
+TEST_F(ManagerTest, BeforeTheTimeLimitItIsSavedAndSuspended) {
+  Asr wanted = asr();
+  wanted.time_limit = milliseconds(600);
+  const std::string id = submit(wanted);
+  ASSERT_TRUE(wait_state(id, "SUSPENDED"));
+  EXPECT_EQ(node().checkpoints().size(), 1U);
+  EXPECT_TRUE(wait_until([&] { return node().pods() == 0 && cloud_.claims() == 0; }));
+}
+
+TEST_F(ManagerTest, ACheckpointThatIsGoneIsNotRestoredFrom) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const std::string older = checkpoint(id).checkpoint;
+  const std::string newer = checkpoint(id).checkpoint;
+  stop();
+  node().lose_checkpoint(newer);
+  node().exit_pod(uid(id), "signaled", 9);
+  start();
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_EQ(node().pod(uid(id))->restored_from, older);
+}
+
+/// Many clients at once while answers get lost, programs die, the node goes away and comes back, and the server is
+/// ended and started again: in the end everything can be deleted, and nothing is left.
+TEST_F(ManagerTest, WhateverHappensEverythingComesToAnEnd) {
+  std::mt19937 random(20261120);
+  constexpr int kApplications = 6;
+  constexpr int kRounds = 60;
+  std::vector<std::string> ids;
+  Asr wanted = asr();
+  wanted.recovery_max_attempts = 1'000;
+  wanted.checkpoint_keep = 2;
+  for (int i = 0; i < kApplications; ++i) ids.push_back(submit(wanted));
+  node().lose_answers(7);
+  for (int round = 0; round < kRounds; ++round) {
+    const std::string& id = ids[random() % ids.size()];
+    switch (random() % 8) {
+      case 0:
+        node().exit_pod(uid(id), "signaled", 9);
+        break;
+      case 1:
+        node().taint_pod(uid(id));
+        break;
+      case 2:
+        node().set_reachable(false);
+        std::this_thread::sleep_for(milliseconds(random() % 20));
+        node().set_reachable(true);
+        break;
+      case 3:
+        node().reboot();
+        break;
+      case 4:
+        stop();
+        start();
+        break;
+      case 5:
+        node().ask_for_checkpoint(uid(id), std::to_string(round), true);
+        break;
+      default: {
+        // Refused while the application is coming back; what matters is that it is answered.
+        std::thread reader([&] {
+          EXPECT_TRUE(manager_->list({}, {}).ok());
+          EXPECT_TRUE(manager_->events({}, id, 0, 10, milliseconds(0)).ok());
+        });
+        const auto started = manager_->take_checkpoint({}, id);
+        EXPECT_TRUE(started.ok() || started.error().code == ErrorCode::kConflict) << started.error().to_string();
+        reader.join();
+      }
+    }
+  }
+  node().lose_answers(0);
+  for (const auto& id : ids) EXPECT_TRUE(wait_state(id, "RUNNING")) << id << " is " << state(id);
+  for (const auto& id : ids) {
+    EXPECT_EQ(checkpoint(id).state, "SUCCEEDED");
+    const auto list = manager_->list_checkpoints({}, id, {});
+    ASSERT_TRUE(list.ok());
+    for (const auto& each : list->items) {
+      EXPECT_TRUE(each.state != "AVAILABLE" || node().checkpoints().count(each.id) == 1) << each.id;
+    }
+    remove(id);
+  }
+  expect_nothing_left();
+}
+
+}  // namespace
+}  // namespace cacs::application
