@@ -17,7 +17,7 @@ Error no_such(std::string_view what, std::string_view id) {
       fmt::format("{} lists what there is", what == "checkpoint" ? "`cacs checkpoints APP`" : "`cacs ls`"));
 }
 
-Result<std::string> decode_base64(const std::string& text) {
+Result<std::string> base64_decode(const std::string& text) {
   std::string out(text.size() / 4 * 3 + 3, '\0');
   const int length =
       EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()),
@@ -217,7 +217,7 @@ Result<LogChunk> Manager::logs(const Caller& caller, std::string_view applicatio
     chunk.offset = size;
     return chunk;
   }
-  CACS_ASSIGN(chunk.data, decode_base64(json_string_or(*said, "data", "")));
+  CACS_ASSIGN(chunk.data, base64_decode(json_string_or(*said, "data", "")));
   // A pod that ended may be restarted: the end is the application's, not the pod's.
   if (chunk.data.empty() && json_bool_or(*said, "eof", false)) {
     CACS_ASSIGN(const auto view, get(caller, application));

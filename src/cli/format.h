@@ -20,9 +20,6 @@ enum class TimeStyle { kRelative, kUtc };
 /// "3m ago", "in 2h", "now"; with kUtc, and for what is no time, the text itself. An empty text is "-".
 std::string format_when(std::string_view text, WallTime now, TimeStyle style);
 
-/// Bytes of standard base64 (RFC 4648, with padding).
-Result<std::string> decode_base64(std::string_view text);
-
 /// A member of an API answer as a cell: strings as they are, numbers, booleans, "-" for what is missing or null.
 std::string cell(const JsonObject& object, std::string_view name);
 

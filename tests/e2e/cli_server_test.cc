@@ -82,6 +82,11 @@ TEST_P(CommandTest, AnApplicationsWholeLife) {
   EXPECT_EQ(exec.out, "green 1 /tmp\n");
   EXPECT_EQ(exec.err, "bad\n");
   EXPECT_EQ(user_->run({"exec", "ticks", "--", "sh", "-c", "kill -9 $$"}).status.value, 137);
+  std::string bytes = "not text: ";
+  for (int i = 0; i < 256; ++i) bytes += static_cast<char>(i);
+  EXPECT_EQ(user_->run({"exec", "ticks", "-i", "--", "cat"}, std::chrono::seconds(30), bytes).out, bytes);
+  EXPECT_EQ(user_->run({"exec", "ticks", "--", "cat"}, std::chrono::seconds(30), bytes).out, "");
+  EXPECT_EQ(user_->must({"exec", "ticks", "--", "ls", "/.cacs/exec"}).find(".in"), std::string::npos);
 
   EXPECT_TRUE(user_->must({"checkpoint", "ticks", "--wait"}).starts_with("committed checkpoint "));
   ASSERT_TRUE(user_->wait_logs("ticks", "tick 40\n"));
