@@ -24,6 +24,8 @@ class OnTerminal {
     std::vector<std::string> env_text = *command.env;
     std::vector<char*> argv;
     std::vector<char*> env;
+    argv.reserve(argv_text.size() + 1);
+    env.reserve(env_text.size() + 1);
     for (auto& text : argv_text) argv.push_back(text.data());
     for (auto& text : env_text) env.push_back(text.data());
     argv.push_back(nullptr);
@@ -34,6 +36,7 @@ class OnTerminal {
     int master = -1;
     pid_ = ::forkpty(&master, nullptr, nullptr, &size);
     if (pid_ == 0) {
+      if (!command.cwd.empty() && ::chdir(command.cwd.c_str()) != 0) ::_exit(126);
       ::execvpe(argv[0], argv.data(), env.data());
       ::_exit(127);
     }

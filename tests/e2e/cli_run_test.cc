@@ -1,8 +1,8 @@
 // `cacs run` with no server configured: what a laptop's user does, on a real terminal, with the real server and engine.
 
-#include <signal.h>
 #include <sys/mount.h>
 
+#include <csignal>
 #include <set>
 
 #include "base/text.h"

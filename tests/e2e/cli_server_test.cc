@@ -37,7 +37,7 @@ class CommandTest : public ServiceTest, public testing::WithParamInterface<bool>
 
   std::string submit_ticks() {
     EXPECT_TRUE(write_file_durably(dir_ / "ticks.json", kTicks).ok());
-    const std::string id(trim(user_->must({"submit", "-f", dir_ / "ticks.json"})));
+    std::string id(trim(user_->must({"submit", "-f", dir_ / "ticks.json"})));
     EXPECT_TRUE(is_uuid(id)) << id;
     EXPECT_TRUE(user_->wait_logs("ticks", "tick 5\n"));
     return id;
