@@ -29,7 +29,7 @@ constexpr std::string_view kSchemas = R"json({
 "ApplicationSummary": {"type": "object",
   "required": ["id", "name", "state", "reason", "cloud", "engine", "incarnation", "attempts", "created_at", "started_at",
     "updated_at", "ended_at", "pods", "nodes", "health", "exit", "restored_from", "last_checkpoint", "checkpoint_count",
-    "next_checkpoint_at", "operation"],
+    "next_checkpoint_at", "progress", "operation"],
   "properties": {
   "id": {"type": "string"}, "name": {"type": "string"}, "state": {"$ref": "#/components/schemas/ApplicationState"},
   "reason": {"type": "string"}, "cloud": {"type": "string"}, "engine": {"type": "string"},
@@ -41,7 +41,7 @@ constexpr std::string_view kSchemas = R"json({
   "exit": {"$ref": "#/components/schemas/Exit"}, "restored_from": {"type": ["string", "null"]},
   "last_checkpoint": {"$ref": "#/components/schemas/LastCheckpoint"},
   "checkpoint_count": {"type": "integer", "minimum": 0},
-  "next_checkpoint_at": {"$ref": "#/components/schemas/TimeOrNull"}, "operation": {"type": ["string", "null"]}}},
+  "next_checkpoint_at": {"$ref": "#/components/schemas/TimeOrNull"}, "progress": {"type": ["integer", "null"]}, "operation": {"type": ["string", "null"]}}},
 "Application": {"allOf": [{"$ref": "#/components/schemas/ApplicationSummary"},
   {"type": "object", "required": ["asr", "events"], "properties": {
     "asr": {"type": "object"}, "events": {"type": "array", "items": {"$ref": "#/components/schemas/Event"}}}}]},

@@ -85,6 +85,7 @@ JsonObject application_to_json(const application::ApplicationView& view, bool wh
   object["restored_from"] = text_or_null(view.restored_from);
   object["last_checkpoint"] = last_checkpoint_to_json(view.last_checkpoint);
   object["checkpoint_count"] = view.checkpoint_count;
+  object["progress"] = view.progress ? Json(*view.progress) : Json(nullptr);
   object["next_checkpoint_at"] = time_or_null(view.next_checkpoint_at);
   object["operation"] = text_or_null(view.operation);
   if (!whole) return object;

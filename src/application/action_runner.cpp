@@ -2,7 +2,9 @@
 
 #include <fmt/format.h>
 
+#include <condition_variable>
 #include <future>
+#include <mutex>
 #include <utility>
 
 namespace cacs::application {
@@ -210,16 +212,34 @@ ActionResult Run::begin_cut() {
   const std::string reason(
       checkpoint_reason_name(checkpoint == nullptr ? CheckpointReason::kRequest : checkpoint->reason));
   const JsonObject body{{"incarnation", action_.incarnation}, {"reason", reason}, {"deadline_ms", kCutDeadlineMs}};
+  std::mutex mutex;
+  std::condition_variable_any ended;
+  int pending = pods();
+  const auto begin = [&](int pod) -> Status {
+    CACS_ASSIGN(const auto agent, agent_of(pod));
+    CACS_TRY(agent->begin_cut(uid(pod), action_.checkpoint, body).context(fmt::format("save pod-{}", pod)));
+    return ok_status();
+  };
   // All pods at once: each waits frozen for the slowest.
   std::vector<std::future<Status>> begun;
   begun.reserve(static_cast<std::size_t>(pods()));
   for (int pod = 0; pod < pods(); ++pod) {
-    begun.push_back(std::async(std::launch::async, [this, pod, &body]() -> Status {
-      CACS_ASSIGN(const auto agent, agent_of(pod));
-      CACS_TRY(agent->begin_cut(uid(pod), action_.checkpoint, body).context(fmt::format("save pod-{}", pod)));
-      return ok_status();
+    begun.push_back(std::async(std::launch::async, [&, pod]() -> Status {
+      Status status = begin(pod);
+      const std::lock_guard lock(mutex);
+      --pending;
+      ended.notify_all();
+      return status;
     }));
   }
+  {
+    std::unique_lock lock(mutex);
+    ended.wait(lock, context_.cancelled, [&] { return pending == 0; });
+  }
+  // A dump may take long: one that nobody wants any more is ended now. The abort that the machine wants next comes
+  // after this action, so that it is the last word; what it fails with here it is told again there.
+  if (context_.cancelled.stop_requested()) [[maybe_unused]]
+    const ActionResult told = abort_cut();
   std::optional<Error> first;
   for (std::future<Status>& each : begun) {
     const Status status = each.get();
@@ -256,7 +276,7 @@ ActionResult Run::store() {
         if (const JsonObject* timings = json_find_object(*cut, "timings")) out.details["timings"] = *timings;
         break;
       }
-      if (phase != "STORING" || context_.cancelled->load()) {
+      if (phase != "STORING" || context_.cancelled.stop_requested()) {
         const JsonObject* error = json_find_object(*cut, "error");
         return failed(EventKind::kCutFailed, error != nullptr ? error_from_json(*error)
                                                               : make_error(ErrorCode::kAborted, "the cut is " + phase));

@@ -1,9 +1,9 @@
 #pragma once
 
-#include <atomic>
 #include <functional>
 #include <map>
 #include <memory>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -23,7 +23,7 @@ struct ActionContext {
   std::shared_ptr<const Asr> asr;
   State state;
   /// Set when the action is no longer wanted: long waits end early.
-  std::shared_ptr<std::atomic<bool>> cancelled;
+  std::stop_token cancelled;
   /// Told while a checkpoint is stored.
   std::function<void(std::uint64_t done, std::uint64_t total)> progress;
 };

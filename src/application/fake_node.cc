@@ -168,22 +168,27 @@ Status FakeNode::delete_pod(std::string_view uid, int incarnation) {
   if (found->second.incarnation > incarnation) return make_error(ErrorCode::kStale, "a newer incarnation is there");
   pods_.erase(found);
   std::erase_if(cuts_, [&](const auto& cut) { return cut.second.uid == uid; });
+  changed_.notify_all();
   if (const auto told = answer({}); !told) return told.error();
   return {};
 }
 
 Result<JsonObject> FakeNode::begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
-  const std::lock_guard lock(mutex_);
+  std::unique_lock lock(mutex_);
   CACS_ASSIGN(Pod * pod, current(uid, static_cast<int>(json_int_or(body, "incarnation", 0))));
   if (const auto known = cuts_.find(checkpoint); known != cuts_.end()) {
     return answer(cut_view(std::string(checkpoint), known->second));
   }
   if (pod->state != "RUNNING") return make_error(ErrorCode::kConflict, "it does not run");
   if (cut_error_) return *cut_error_;
-  Cut cut{std::string(uid), "PREPARED"};
-  const JsonObject object = cut_view(std::string(checkpoint), cut);
-  cuts_.emplace(checkpoint, std::move(cut));
-  return answer(object);
+  const std::string id(checkpoint);
+  cuts_.emplace(id, Cut{std::string(uid), "DUMPING"});
+  const auto cut = [&] { return cuts_.find(id); };
+  changed_.wait(lock, [&] { return !hold_cuts_ || cut() == cuts_.end() || cut()->second.phase != "DUMPING"; });
+  if (cut() == cuts_.end()) return not_found(id);
+  if (cut()->second.phase == "ABORTED") return make_error(ErrorCode::kAborted, "the cut was aborted");
+  cut()->second.phase = "PREPARED";
+  return answer(cut_view(id, cut()->second));
 }
 
 Result<JsonObject> FakeNode::thaw(std::string_view uid, std::string_view checkpoint, int incarnation) {
@@ -200,6 +205,7 @@ Result<JsonObject> FakeNode::abort_cut(std::string_view uid, std::string_view ch
   CACS_ASSIGN([[maybe_unused]] Pod * pod, current(uid, incarnation));
   const auto [cut, made] = cuts_.try_emplace(std::string(checkpoint), Cut{std::string(uid), "ABORTED"});
   if (!made) cut->second.phase = "ABORTED";
+  changed_.notify_all();
   return answer(cut_view(std::string(checkpoint), cut->second));
 }
 
@@ -245,7 +251,8 @@ void FakeNode::exit_pod(const std::string& uid, const std::string& kind, int num
   if (found == pods_.end() || found->second.state != "RUNNING") return;
   found->second.state = "EXITED";
   found->second.exit = {{"kind", kind}, {kind == "signaled" ? "signal" : "code", number}};
-  std::erase_if(cuts_, [&](const auto& cut) { return cut.second.uid == uid && cut.second.phase == "PREPARED"; });
+  std::erase_if(cuts_, [&](const auto& cut) { return cut.second.uid == uid && cut.second.phase != "STORED"; });
+  changed_.notify_all();
   push("pod.exited", uid, {{"exit", found->second.exit}});
 }
 
@@ -257,6 +264,11 @@ void FakeNode::taint_pod(const std::string& uid) {
   push("pod.tainted", uid);
 }
 
+void FakeNode::tell(const std::string& kind, const std::string& uid, JsonObject more) {
+  const std::lock_guard lock(mutex_);
+  push(kind, uid, std::move(more));
+}
+
 void FakeNode::ask_for_checkpoint(const std::string& uid, const std::string& request, bool wait) {
   const std::lock_guard lock(mutex_);
   push("pod.checkpoint_requested", uid, {{"request", request}, {"level", "local"}, {"wait", wait}});
@@ -265,6 +277,12 @@ void FakeNode::ask_for_checkpoint(const std::string& uid, const std::string& req
 void FakeNode::fail_cuts(std::optional<Error> error) {
   const std::lock_guard lock(mutex_);
   cut_error_ = std::move(error);
+}
+
+void FakeNode::hold_cuts(bool hold) {
+  const std::lock_guard lock(mutex_);
+  hold_cuts_ = hold;
+  changed_.notify_all();
 }
 
 void FakeNode::lose_answers(int every) {
@@ -323,7 +341,7 @@ void FakeNode::record_outcome(const JsonObject& body) {
 int FakeNode::frozen() {
   const std::lock_guard lock(mutex_);
   int count = 0;
-  for (const auto& [id, cut] : cuts_) count += cut.phase == "PREPARED" ? 1 : 0;
+  for (const auto& [id, cut] : cuts_) count += cut.phase == "PREPARED" || cut.phase == "DUMPING" ? 1 : 0;
   return count;
 }
 

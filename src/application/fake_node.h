@@ -44,8 +44,10 @@ class FakeNode {
   // What happens there.
   void exit_pod(const std::string& uid, const std::string& kind, int number);
   void taint_pod(const std::string& uid);
+  void tell(const std::string& kind, const std::string& uid, JsonObject more);  ///< an event of its agent
   void ask_for_checkpoint(const std::string& uid, const std::string& request, bool wait);
   void fail_cuts(std::optional<Error> error);  ///< every cut from now on; unset: no more
+  void hold_cuts(bool hold);                   ///< dumps take until they are aborted, or let go
   void lose_answers(int every);                ///< each n-th call takes effect, and its answer is lost; 0: none
   void set_reachable(bool reachable);
   void reboot();  ///< all pods are gone, and the agent is a new one
@@ -75,6 +77,7 @@ class FakeNode {
   std::condition_variable changed_;
   int instance_ = 1;
   bool reachable_ = true;
+  bool hold_cuts_ = false;
   int lose_every_ = 0;
   int calls_ = 0;
   std::optional<Error> cut_error_;

@@ -67,6 +67,7 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
     const State before = std::exchange(record.state, next.state);
     const Record saved = record;  // without what is going on, which does not change here
     note_times(record, before);
+    if (record.state.incarnation != before.incarnation) record.progress.reset();
     for (const auto& done : finished) {
       std::erase_if(record.operations, [&](const OpenOperation& open) { return open.id == done.id; });
     }
@@ -103,7 +104,7 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
   }
   if (changed) {
     for (auto& [action, cancelled] : record.running) {
-      if (!is_wanted(record.state, action)) cancelled->store(true);
+      if (!is_wanted(record.state, action)) cancelled.request_stop();
     }
   }
   post_views(record);
@@ -321,14 +322,14 @@ void Manager::Core::start_ready(Record& record) {
 }
 
 void Manager::Core::run(Record& record, const Action& action) {
-  auto cancelled = std::make_shared<std::atomic<bool>>(false);
+  const std::stop_source cancelled;
   record.running.emplace_back(action, cancelled);
   ActionContext context;
   context.application = record.id;
   context.tenant = record.tenant;
   context.asr = record.asr;
   context.state = record.state;
-  context.cancelled = cancelled;
+  context.cancelled = cancelled.get_token();
   const auto open = std::find_if(record.operations.begin(), record.operations.end(), [&](const OpenOperation& each) {
     return each.kind == "checkpoint" && each.checkpoint == action.checkpoint;
   });

@@ -145,6 +145,17 @@ void Manager::Core::on_agent_event(const JsonObject& said) {
   Event event;
   event.pod = name->pod;
   event.incarnation = static_cast<int>(json_int_or(said, "incarnation", 0));
+  if (kind == "pod.progress") {
+    mailbox_.post([this, application = name->application, incarnation = event.incarnation,
+                   value = json_int_or(said, "value", 0)] { on_progress(application, incarnation, value); });
+    return;
+  }
+  if (kind == "pod.base_changed") {
+    mailbox_.post([this, application = name->application, incarnation = event.incarnation, said] {
+      on_base_changed(application, incarnation, said);
+    });
+    return;
+  }
   if (kind == "pod.running") {
     event.kind = EventKind::kPodRunning;
   } else if (kind == "pod.exited") {
@@ -165,6 +176,33 @@ void Manager::Core::on_agent_event(const JsonObject& said) {
     return;
   }
   mailbox_.post([this, application = name->application, event] { handle(application, event); });
+}
+
+void Manager::Core::on_progress(const std::string& application, int incarnation, std::int64_t value) {
+  Record* record = find(application);
+  if (record == nullptr || record->state.incarnation != incarnation || record->progress == value) return;
+  record->progress = value;
+  post_views(*record);
+}
+
+void Manager::Core::on_base_changed(const std::string& application, int incarnation, const JsonObject& said) {
+  Record* record = find(application);
+  if (record == nullptr || record->state.incarnation != incarnation) return;
+  std::vector<database::Write> writes;
+  std::vector<EventView> events;
+  const std::uint64_t last_event = last_event_;
+  add_event(*record,
+            {"application.base_changed",
+             fmt::format("{} {}", json_string_or(said, "path", ""), json_string_or(said, "what", "")),
+             {}},
+            writes, events);
+  if (const Status stored = database_.apply(std::move(writes)); !stored) {
+    spdlog::error("application {}: {}", application, stored.error().to_string());
+    last_event_ = last_event;
+    record->recent.pop_back();
+    return;
+  }
+  post_views(*record);
 }
 
 }  // namespace cacs::application

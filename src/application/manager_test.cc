@@ -191,6 +191,34 @@ TEST_F(ManagerTest, OnlyOneOfTwoRestartsAtOnce) {
   EXPECT_EQ(node().pod(uid(id))->restored_from, saved);
 }
 
+TEST_F(ManagerTest, DeletionDoesNotWaitForADump) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  node().hold_cuts(true);
+  const auto saving = manager_->take_checkpoint({}, id);
+  ASSERT_TRUE(saving.ok());
+  ASSERT_TRUE(wait_until([&] { return node().frozen() == 1; }));
+  remove(id);
+  EXPECT_EQ(manager_->get_operation({}, saving->operation)->state, "FAILED");
+  node().hold_cuts(false);
+  expect_nothing_left();
+}
+
+TEST_F(ManagerTest, ADeathDuringADumpIsRecoveredFrom) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const std::string saved = checkpoint(id).checkpoint;
+  node().hold_cuts(true);
+  const auto saving = manager_->take_checkpoint({}, id);
+  ASSERT_TRUE(saving.ok());
+  ASSERT_TRUE(wait_until([&] { return node().frozen() == 1; }));
+  node().exit_pod(uid(id), "signaled", 9);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_EQ(node().pod(uid(id))->restored_from, saved);
+  EXPECT_EQ(wait_operation(saving->operation).state, "FAILED");
+  node().hold_cuts(false);
+}
+
 TEST_F(ManagerTest, ATaintedPodIsNeitherSavedNorResumed) {
   const std::string id = submit(asr());
   ASSERT_TRUE(wait_state(id, "RUNNING"));
@@ -225,6 +253,26 @@ TEST_F(ManagerTest, TheProgramIsToldOfTheCheckpointItAskedFor) {
   EXPECT_EQ(json_string_or(told, "request", ""), "7");
   EXPECT_EQ(json_string_or(told, "result", ""), "committed");
   EXPECT_EQ(node().checkpoints().count(json_string_or(told, "checkpoint", "")), 1U);
+}
+
+TEST_F(ManagerTest, WhatThePodSaysOfItselfIsShown) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  node().tell("pod.progress", uid(id), {{"value", 42}});
+  EXPECT_TRUE(wait_until([&] { return (*manager_->get({}, id))->progress == 42; }));
+  node().tell("pod.base_changed", uid(id), {{"path", "/usr/lib/x.so"}, {"what", "it could not be kept"}});
+  const auto told = [&] {
+    const auto events = manager_->events({}, id, 0, 100, milliseconds(0));
+    for (const EventView& event : *events) {
+      if (event.kind == "application.base_changed") return event.message;
+    }
+    return std::string();
+  };
+  EXPECT_TRUE(wait_until([&] { return !told().empty(); }));
+  EXPECT_NE(told().find("/usr/lib/x.so"), std::string::npos) << told();
+  node().exit_pod(uid(id), "signaled", 9);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_FALSE((*manager_->get({}, id))->progress.has_value());
 }
 
 TEST_F(ManagerTest, BeforeTheTimeLimitItIsSavedAndSuspended) {

@@ -170,6 +170,7 @@ ApplicationView application_view(const Record& record) {
     ++view.checkpoint_count;
     view.last_checkpoint = checkpoint_view(record, checkpoint);
   }
+  view.progress = record.progress;
   if (state.phase == Phase::kRunning && !state.cut) view.next_checkpoint_at = record.next_checkpoint_at;
   if (!record.operations.empty()) view.operation = record.operations.back().id;
   view.asr = asr_to_json(*record.asr);

@@ -1,10 +1,10 @@
 #pragma once
 
-#include <atomic>
 #include <deque>
 #include <map>
 #include <memory>
 #include <optional>
+#include <stop_token>
 #include <string>
 #include <vector>
 
@@ -51,8 +51,9 @@ struct Record {
   std::deque<EventView> recent;  ///< newest last, at most kRecentEvents
 
   // Not stored.
+  std::optional<std::int64_t> progress;  ///< of this incarnation
   ActionLanes lanes;
-  std::vector<std::pair<Action, std::shared_ptr<std::atomic<bool>>>> running;
+  std::vector<std::pair<Action, std::stop_source>> running;
   std::optional<WallTime> limit_armed;  ///< when the timer for the time limit fires
 };
 

@@ -72,9 +72,10 @@ struct ApplicationView {
   std::optional<CheckpointView> last_checkpoint;
   int checkpoint_count = 0;
   std::optional<WallTime> next_checkpoint_at;
-  std::string operation;          ///< the one going on, or empty
-  JsonObject asr;                 ///< as asr_to_json gives it
-  std::vector<EventView> events;  ///< the newest few of its events, oldest first
+  std::optional<std::int64_t> progress;  ///< the last that the program reported, in units of its own
+  std::string operation;                 ///< the one going on, or empty
+  JsonObject asr;                        ///< as asr_to_json gives it
+  std::vector<EventView> events;         ///< the newest few of its events, oldest first
 };
 
 struct OperationView {

@@ -136,6 +136,8 @@ std::string facts_of(const Context& context, const JsonObject& application) {
   }
   add_fact(text, "checkpoints", cell(application, "checkpoint_count"));
   add_fact(text, "next checkpoint", when(context, application, "next_checkpoint_at"));
+  if (const Json* progress = application.if_contains("progress"); progress != nullptr && !progress->is_null())
+    add_fact(text, "progress", cell(application, "progress"));
   if (const JsonObject* asr = json_find_object(application, "asr"))
     add_fact(text, "command", command_line(*asr, "command"));
   return text;
