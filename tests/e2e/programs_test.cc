@@ -53,7 +53,8 @@ TEST_F(ProgramsTest, ThreadsEpollTimersSharedMemoryAndTcpToItself) {
 }
 
 TEST_F(ProgramsTest, TimersWhoseExpiryIsUnreadAndOnesThatHaveFired) {
-  const std::string out = disturb({{"command", JsonArray{program("timers"), "80"}}}, "round 20 ", "round 40 ", "timers");
+  const std::string out =
+      disturb({{"command", JsonArray{program("timers"), "80"}}}, "round 20 ", "round 40 ", "timers");
   EXPECT_NE(out.find("result ok"), std::string::npos) << out;
 }
 
