@@ -16,7 +16,7 @@ demo: build engine ; @scripts/demo.sh
 soak: build engine ; @scripts/soak.sh
 bench: build engine ; @scripts/bench.sh
 
-install: build
-	@DESTDIR='$(DESTDIR)' cmake --install build/release --prefix '$(PREFIX)'
+install: build engine
+	@DESTDIR='$(DESTDIR)' cmake --install build/release --strip --prefix '$(PREFIX)'
 
 clean: ; @rm -rf build

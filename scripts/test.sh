@@ -54,6 +54,7 @@ for name in $steps; do
       step "Integration tests with the real engine and real programs"
       scripts/build.sh release
       run_ctest build/release -L integration
+      scripts/test-install.sh
       ;;
     *) echo "unknown step: $name" >&2; exit 2 ;;
   esac

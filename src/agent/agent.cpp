@@ -117,10 +117,18 @@ void Agent::recover_pods() {
 }
 
 void Agent::leave() {
+  std::map<std::string, std::shared_ptr<NodePod>> pods;
   {
     const std::lock_guard lock(mutex_);
-    if (!pods_.empty()) return;
+    pods = pods_;
   }
+  bool all_ended = true;
+  for (const auto& [uid, pod] : pods) {
+    const auto retired = pod->retire();
+    if (!retired) spdlog::warn("pod {}: {}", uid, retired.error().to_string());
+    all_ended = all_ended && retired && *retired;
+  }
+  if (!all_ended) return;
   if (const auto closed = delta::close_delta_store(delta_store_); !closed) {
     spdlog::warn("{}", closed.error().to_string());
   }

@@ -33,7 +33,8 @@ class Agent {
   Agent(const Agent&) = delete;
   Agent& operator=(const Agent&) = delete;
 
-  /// Before an orderly end: where no pod is left, the delta store is unmounted, so that nothing stays on the machine.
+  /// Before an orderly end: of pods that have ended only files stay, and where none runs the delta store is unmounted,
+  /// so that no process, mount or control group stays on the machine.
   void leave();
 
   Result<JsonObject> info();

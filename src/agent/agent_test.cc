@@ -1,9 +1,9 @@
 #include <gtest/gtest.h>
 
-#include "agent/base64.h"
 #include "agent/checkpoint_store.h"
 #include "agent/compatibility.h"
 #include "agent/event_queue.h"
+#include "base/base64.h"
 
 namespace cacs::agent {
 namespace {

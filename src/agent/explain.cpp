@@ -138,6 +138,32 @@ void check_maps(const std::string& process, pid_t pid, std::vector<Obstacle>& ob
   }
 }
 
+/// Whether this process has CAP_SYS_RESOURCE, without which the kernel tells nobody another user's resource limits.
+bool may_read_limits() {
+  constexpr std::uint64_t kSysResource = std::uint64_t{1} << 24U;
+  const auto status = read_text_file("/proc/self/status", 65536);
+  const std::size_t at = status ? status->find("CapEff:\t") : std::string::npos;
+  return at != std::string::npos && (std::strtoull(status->c_str() + at + 8, nullptr, 16) & kSysResource) != 0;
+}
+
+/// The user and group ids of a process ("Uid:" and "Gid:" of its status) that are not root's, or empty.
+std::string foreign_ids(const std::string& status) {
+  for (const auto& line : split(status, '\n')) {
+    if (!line.starts_with("Uid:") && !line.starts_with("Gid:")) continue;
+    for (const auto& id : split(trim(std::string_view(line).substr(4)), '\t')) {
+      if (id != "0") return (line.starts_with("Uid:") ? "user " : "group ") + id;
+    }
+  }
+  return {};
+}
+
+void check_owner(const std::string& process, const std::string& status, std::vector<Obstacle>& obstacles) {
+  const std::string owner = foreign_ids(status);
+  if (owner.empty() || may_read_limits()) return;
+  obstacles.push_back({"owner", process, "runs as " + owner + ", whose resource limits CACS may not read here",
+                       "give CACS the capability CAP_SYS_RESOURCE (a setting of this container), or run it as root"});
+}
+
 void check_process(pid_t pid, pid_t init, const std::map<std::uint64_t, std::string>& outside,
                    std::vector<Obstacle>& obstacles) {
   const std::string base = "/proc/" + std::to_string(pid);
@@ -162,6 +188,7 @@ void check_process(pid_t pid, pid_t init, const std::map<std::uint64_t, std::str
     if (tracer != std::string::npos && std::strtol(status->c_str() + tracer + 11, nullptr, 10) != 0) {
       obstacles.push_back({"traced", process, "is being traced by a debugger", "detach it"});
     }
+    check_owner(process, *status, obstacles);
   }
   for (const char* ns : {"mnt", "pid", "net", "ipc", "user"}) {
     const std::string own = read_link(base + "/ns/" + ns);

@@ -353,6 +353,18 @@ Status NodePod::take_over() {
     if (object) error_ = error_from_json(*object);
     return {};
   }
+  if (const auto retired = read_text_file(retired_file(), 4096)) {
+    CACS_ASSIGN(const JsonObject exit, parse_json_object(*retired, "retired.json"));
+    {
+      const std::lock_guard lock(mutex_);
+      state_ = State::kExited;
+      exit_ = pod::PodExit::from_json(exit);
+      changed_.notify_all();
+    }
+    CACS_TRY(keep_only_files());  // the agent before us may have died on the way
+    push_event("pod.exited", {{"exit", exit}});
+    return {};
+  }
   if (::access(layout_.init_state().c_str(), F_OK) != 0) {
     // Its making was interrupted. It was promised: make it anew.
     enqueue([this] { make(); });
@@ -396,51 +408,6 @@ Status NodePod::take_over() {
   // Whoever waited for its end hears of it, even if it came while there was no shim.
   if (exited) push_event("pod.exited", {{"exit", exit}, {"log_base", log_base()}});
   return {};
-}
-
-Status NodePod::destroy() {
-  std::optional<Status> result;
-  enqueue([this, &result] {
-    Status status = remove_everything();
-    if (status) status = remove_tree(layout_.delta);
-    if (status) status = remove_tree(layout_.dir);
-    const std::lock_guard lock(mutex_);
-    for (const Cut& cut : cuts_) drop_piece(cut);
-    destroyed_ = status.ok();
-    result = status;
-    changed_.notify_all();
-  });
-  Lock lock(mutex_);
-  changed_.wait(lock, [&] { return result.has_value(); });
-  return *result;
-}
-
-Status NodePod::remove_everything() {
-  std::shared_ptr<ShimClient> shim;
-  std::shared_ptr<basefs::Keeper> base;
-  {
-    const std::lock_guard lock(mutex_);
-    shim = std::move(shim_);
-    base = std::move(base_);
-  }
-  base.reset();  // it holds on to the pod's root
-  if (shim == nullptr && (::access(layout_.shim_state().c_str(), F_OK) == 0 || shim_lives())) {
-    if (!reach_shim()) CACS_TRY(start_shim(true).context("take over the pod to remove it"));
-    const std::lock_guard lock(mutex_);
-    shim = std::move(shim_);
-  }
-  if (shim == nullptr) return {};
-  auto answer = shim->call({{"op", "destroy"}}, std::chrono::minutes(2));
-  if (answer) {
-    // Its mounts and namespaces go with it.
-    if (wait_shim_ends()) return {};
-    return make_error(ErrorCode::kTimeout, "the pod's shim was told to end and does not");
-  }
-  if (answer.error().code != ErrorCode::kUnavailable) return answer.error();
-  // The shim died under our hands: another one finishes the work.
-  shim.reset();
-  CACS_TRY(start_shim(true).context("take over the pod to remove it"));
-  return remove_everything();
 }
 
 Result<pid_t> NodePod::init_pid() {

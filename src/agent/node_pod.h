@@ -56,6 +56,10 @@ class NodePod {
   void recover();
   /// Kills it and removes everything it had here. Blocks. Idempotent.
   Status destroy();
+  /// Where it has ended: its shim, mounts, control groups and network go; its files, output and exit status stay, for
+  /// this agent or a later one to serve. A pod that runs is left as it is. Blocks. Returns whether nothing of it is
+  /// left but files.
+  Result<bool> retire();
 
   [[nodiscard]] const pod::PodSpec& spec() const { return spec_; }
   [[nodiscard]] const pod::PodLayout& layout() const { return layout_; }
@@ -99,6 +103,7 @@ class NodePod {
   using Lock = std::unique_lock<std::mutex>;
 
   static const char* state_name(State state);
+  [[nodiscard]] std::filesystem::path retired_file() const { return layout_.dir / "retired.json"; }
   void on_shim_event(const JsonObject& event);
   void push_event(const char* kind, JsonObject extra = {});
   void set_state(State state);
@@ -117,7 +122,6 @@ class NodePod {
   bool destroyed();
   Status start_or_restore();
   Status restore();
-  Status remove_everything();
   Status take_over();
   static pid_t pid_in(const std::filesystem::path& file);
   std::filesystem::path tree_root(const std::string& name);
@@ -131,6 +135,10 @@ class NodePod {
   Json log_base();
   bool output_is_whole();
   Result<JsonObject> look_at_logs(const LogWish& wish);
+
+  // node_pod_end.cpp
+  Status remove_everything();
+  Status keep_only_files();
 
   // node_pod_base.cpp
   Status watch_base(const std::filesystem::path& root, const basefs::Record& seed);

@@ -1,12 +1,16 @@
 // What goes in and out of a running pod: commands run in it, and answers to checkpoints it asked for.
 
+#include <fcntl.h>
+#include <linux/openat2.h>
+#include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
 #include <algorithm>
 
-#include "agent/base64.h"
 #include "agent/node_pod.h"
+#include "base/base64.h"
 #include "base/io.h"
 #include "base/text.h"
 #include "init/protocol.h"
@@ -15,6 +19,7 @@ namespace cacs::agent {
 
 namespace {
 
+constexpr std::size_t kMaxExecInput = std::size_t{4} << 20U;
 constexpr std::size_t kMaxExecOutput = std::size_t{4} << 20U;
 
 std::vector<std::string> string_list(const JsonObject& object, std::string_view name) {
@@ -35,6 +40,19 @@ std::string one_line(const std::string& text) {
 
 }  // namespace
 
+/// Makes ID.in in a pod, seen from within it: a link that the application put in the way leads nowhere outside.
+static Status write_input(pid_t init, std::int64_t id, const std::string& bytes) {
+  CACS_ASSIGN(const UniqueFd root, open_file("/proc/" + std::to_string(init) + "/root", O_PATH | O_DIRECTORY));
+  const std::string path = CACS_EXEC_DIR "/" + std::to_string(id) + ".in";
+  open_how how{};
+  how.flags = O_WRONLY | O_CREAT | O_EXCL | O_CLOEXEC;
+  how.mode = 0600;
+  how.resolve = RESOLVE_IN_ROOT | RESOLVE_NO_SYMLINKS;
+  const UniqueFd fd(static_cast<int>(::syscall(SYS_openat2, root.get(), path.c_str(), &how, sizeof how)));
+  if (!fd.valid()) return errno_error(errno, "make the command's standard input");
+  return write_full(fd.get(), bytes);
+}
+
 Status NodePod::report_outcome(const JsonObject& body) {
   CACS_ASSIGN(const std::string request, json_string(body, "request"));
   const std::string result = json_string_or(body, "result", "committed");
@@ -54,6 +72,11 @@ Status NodePod::report_outcome(const JsonObject& body) {
 Result<JsonObject> NodePod::exec(const JsonObject& body) {
   const auto argv = string_list(body, "command");
   if (argv.empty()) return make_error(ErrorCode::kInvalidArgument, "exec needs `command`, a list of words");
+  CACS_ASSIGN(const std::string input, base64_decode(json_string_or(body, "stdin", "")));
+  if (input.size() > kMaxExecInput) {
+    return make_error(ErrorCode::kTooLarge, "standard input is larger than " + format_size(kMaxExecInput),
+                      "bring it in as a file (`files` or `mounts`)");
+  }
   std::int64_t id = 0;
   {
     const std::lock_guard lock(mutex_);
@@ -68,6 +91,10 @@ Result<JsonObject> NodePod::exec(const JsonObject& body) {
       if (member.value().is_string())
         env.emplace_back(std::string(member.key()) + "=" + std::string(member.value().as_string()));
     }
+  }
+  if (!input.empty()) {
+    CACS_ASSIGN(const pid_t init, init_pid());
+    CACS_TRY(write_input(init, id, input));
   }
   auto sent = call({{"op", "exec"},
                     {"id", id},
@@ -87,6 +114,7 @@ Result<JsonObject> NodePod::exec(const JsonObject& body) {
   const std::string base = layout_.upper().string() + CACS_EXEC_DIR "/" + std::to_string(id);
   const auto out = read_text_file(base + ".out", kMaxExecOutput);
   const auto err = read_text_file(base + ".err", kMaxExecOutput);
+  ::unlink((base + ".in").c_str());
   ::unlink((base + ".out").c_str());
   ::unlink((base + ".err").c_str());
   if (!sent) return sent.error();

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/base64.h"
+#include "base/base64.h"
 #include "init/protocol.h"
 
 namespace cacs::agent {

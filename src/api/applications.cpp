@@ -64,7 +64,8 @@ Response terminate(const Call& call) {
 }
 
 Status check_exec(const JsonObject& body) {
-  static constexpr std::array<std::string_view, 6> kKnown = {"command", "env", "workdir", "user", "timeout_ms", "pod"};
+  static constexpr std::array<std::string_view, 7> kKnown = {"command",    "env", "workdir", "user",
+                                                             "timeout_ms", "pod", "stdin"};
   for (const auto& member : body) {
     const std::string_view name(member.key().data(), member.key().size());
     if (std::find(kKnown.begin(), kKnown.end(), name) != kKnown.end()) continue;

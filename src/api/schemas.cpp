@@ -86,7 +86,7 @@ constexpr std::string_view kSchemas = R"json({
 "ExecRequest": {"type": "object", "required": ["command"], "additionalProperties": false, "properties": {
   "command": {"type": "array", "items": {"type": "string"}, "minItems": 1}, "env": {"type": "object"},
   "workdir": {"type": "string"}, "user": {"type": "string"}, "timeout_ms": {"type": "integer", "minimum": 0},
-  "pod": {"type": "string"}}},
+  "pod": {"type": "string"}, "stdin": {"type": "string"}}},
 "ExecResult": {"type": "object", "required": ["exit", "stdout", "stderr"], "properties": {
   "exit": {"$ref": "#/components/schemas/Exit"}, "stdout": {"type": "string"}, "stderr": {"type": "string"}}},
 "Explanation": {"type": "object", "required": ["savable", "obstacles", "warnings"], "properties": {

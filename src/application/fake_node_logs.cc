@@ -1,23 +1,13 @@
 // The output of pods in memory: as an agent gives it (docs/agent-api.md, logs).
 
-#include <openssl/evp.h>
-
 #include <algorithm>
 
 #include "application/fake_node.h"
+#include "base/base64.h"
 
 namespace cacs::application {
 
 namespace {
-
-std::string encode_base64(std::string_view bytes) {
-  std::string text((bytes.size() + 2) / 3 * 4 + 1, '\0');
-  const int size =
-      EVP_EncodeBlock(reinterpret_cast<unsigned char*>(text.data()),
-                      reinterpret_cast<const unsigned char*>(bytes.data()), static_cast<int>(bytes.size()));
-  text.resize(static_cast<std::size_t>(size));
-  return text;
-}
 
 std::vector<std::pair<std::string, std::uint64_t>> wanted_of(const cloud::LogQuery& query) {
   std::vector<std::pair<std::string, std::uint64_t>> wanted;
@@ -32,7 +22,7 @@ JsonObject answer_of(int incarnation, bool eof, FakeNode::Output output, const c
     const std::string& all = output[name];
     const std::string data = offset < all.size() ? all.substr(offset, query.limit) : "";
     streams.push_back(
-        JsonObject{{"stream", name}, {"offset", offset}, {"size", all.size()}, {"data", encode_base64(data)}});
+        JsonObject{{"stream", name}, {"offset", offset}, {"size", all.size()}, {"data", base64_encode(data)}});
   }
   return {{"incarnation", incarnation}, {"ready", true}, {"eof", eof}, {"streams", std::move(streams)}};
 }

@@ -11,7 +11,9 @@ namespace cacs::application {
 namespace {
 
 Error no_such(std::string_view what, std::string_view id) {
-  return make_error(ErrorCode::kNotFound, fmt::format("there is no {} {}", what, id));
+  return make_error(
+      ErrorCode::kNotFound, fmt::format("there is no {} {}", what, id),
+      fmt::format("{} lists what there is", what == "checkpoint" ? "`cacs checkpoints APP`" : "`cacs ls`"));
 }
 
 bool matches(const ApplicationView& view, const ListFilter& filter) {

@@ -231,7 +231,10 @@ void Manager::Core::note_times(Record& record, const State& before) {
     if (!record.limit_started_at && record.asr->time_limit.count() > 0) record.limit_started_at = now;
     record.ended_at.reset();
   }
-  if (at_end(record.state.phase) && !at_end(before.phase)) record.ended_at = now;
+  if (at_end(record.state.phase) && !at_end(before.phase)) {
+    record.ended_at = now;
+    record.limit_started_at.reset();  // whoever restarts it gives it the whole time again
+  }
   for (const auto& checkpoint : record.state.checkpoints) {
     CheckpointDetails& details = record.details[checkpoint.id];
     if (details.created_at == WallTime{}) details.created_at = now;
@@ -295,18 +298,39 @@ void Manager::Core::arm_timer(Record& record, const Action& action) {
   mailbox_.post_after(std::chrono::milliseconds(action.delay_ms), [this, id = record.id, event] { handle(id, event); });
 }
 
-void Manager::Core::arm_time_limit(Record& record) {
-  if (record.limit_armed || !record.limit_started_at || record.state.phase != Phase::kRunning) return;
-  record.limit_armed = true;
-  // As long again as the slowest checkpoint so far took, and never less than the margin.
+/// When the last checkpoint must begin, so that the end of the time limit loses nothing. nullopt: there is no limit, or
+/// nothing runs.
+std::optional<WallTime> Manager::Core::last_save(const Record& record) const {
+  const bool at_work = record.state.phase == Phase::kRunning || record.state.phase == Phase::kRestarting;
+  if (!record.limit_started_at || !at_work) return std::nullopt;
+  // As long again as the slowest checkpoint so far took, and never less than the margin; but half of a short limit is
+  // there to work in.
   std::chrono::milliseconds margin = options_.time_limit_margin;
   for (const auto& [id, details] : record.details) {
     if (!details.available_at) continue;
     margin = std::max(margin, 2 * (*details.available_at - details.created_at));
   }
-  const auto left = *record.limit_started_at + record.asr->time_limit - margin - wall_now();
-  mailbox_.post_after(std::max(left, std::chrono::milliseconds(0)),
-                      [this, id = record.id] { handle(id, Event{.kind = EventKind::kTimeLimit}); });
+  const auto limit = record.asr->time_limit;
+  return *record.limit_started_at + limit - std::min(margin, limit / 2);
+}
+
+void Manager::Core::arm_time_limit(Record& record) {
+  const auto due = last_save(record);
+  // A timer cannot be taken back: one that fires too early looks again.
+  if (!due || (record.limit_armed && *record.limit_armed <= *due)) return;
+  record.limit_armed = due;
+  const auto left = std::chrono::ceil<std::chrono::milliseconds>(*due - wall_now());
+  mailbox_.post_after(std::max(left, std::chrono::milliseconds(0)), [this, id = record.id] { time_limit_due(id); });
+}
+
+void Manager::Core::time_limit_due(const std::string& application) {
+  Record* record = find(application);
+  if (record == nullptr) return;
+  record->limit_armed.reset();
+  const auto due = last_save(*record);
+  if (!due) return;  // armed anew when it runs
+  if (*due > wall_now()) return arm_time_limit(*record);
+  handle(application, Event{.kind = EventKind::kTimeLimit});
 }
 
 void Manager::Core::start_ready(Record& record) {

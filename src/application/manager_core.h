@@ -73,7 +73,9 @@ class Manager::Core {
   void run(Record& record, const Action& action);
   void finish(const std::string& application, const Action& action, const ActionResult& result);
   void arm_timer(Record& record, const Action& action);
+  [[nodiscard]] std::optional<WallTime> last_save(const Record& record) const;
   void arm_time_limit(Record& record);
+  void time_limit_due(const std::string& application);
   void post_views(const Record& record);
   static OperationView open_view(const Record& record, const OpenOperation& open);
 

@@ -1,27 +1,15 @@
 // The output of a pod, for readers that come and go: what its agent has, with the incarnations put into one line.
 
 #include <fmt/format.h>
-#include <openssl/evp.h>
 
 #include <algorithm>
 
 #include "application/manager_core.h"
+#include "base/base64.h"
 
 namespace cacs::application {
 
 namespace {
-
-Result<std::string> decode_base64(const std::string& text) {
-  std::string out(text.size() / 4 * 3 + 3, '\0');
-  const int length =
-      EVP_DecodeBlock(reinterpret_cast<unsigned char*>(out.data()), reinterpret_cast<const unsigned char*>(text.data()),
-                      static_cast<int>(text.size()));
-  if (length < 0) return make_error(ErrorCode::kInternal, "the agent sent output that is not base64");
-  auto size = static_cast<std::size_t>(length);
-  for (auto it = text.rbegin(); it != text.rend() && *it == '=' && size > 0; ++it) --size;
-  out.resize(size);
-  return out;
-}
 
 bool is_final(const std::string& state) { return state == "COMPLETED" || state == "ERROR" || state == "SUSPENDED"; }
 
@@ -77,7 +65,7 @@ Result<LogChunk> chunk_for(const LogPosition& position, const JsonObject& said, 
     chunk.offset = kept;
     return chunk;
   }
-  CACS_ASSIGN(chunk.data, decode_base64(json_string_or(said, "data", "")));
+  CACS_ASSIGN(chunk.data, base64_decode(json_string_or(said, "data", "")));
   return chunk;
 }
 

@@ -56,7 +56,7 @@ struct Record {
   std::optional<std::int64_t> progress;  ///< of this incarnation
   ActionLanes lanes;
   std::vector<std::pair<Action, std::stop_source>> running;
-  bool limit_armed = false;
+  std::optional<WallTime> limit_armed;  ///< when the timer for the time limit fires
 };
 
 inline constexpr std::size_t kRecentEvents = 20;

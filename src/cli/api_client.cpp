@@ -51,10 +51,8 @@ class HttpApiClient final : public ApiClient {
     if (!response) {
       Error error = response.error().with_context("server " + server_);
       if (error.code == ErrorCode::kUnavailable) {
-        error = error.with_type(kUnreachableType);
-        if (error.hint.empty()) {
-          error.hint = "is it running? --server, CACS_SERVER or the configuration file name it";
-        }
+        error = error.with_type(kUnreachableType)
+                    .with_hint("is it running? --server, CACS_SERVER or the configuration file name it");
       }
       return error;
     }

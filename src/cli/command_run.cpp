@@ -58,7 +58,11 @@ CommandSpec make_run_command() {
           "With no server configured it starts one of your own, which stays until its applications have ended; this "
           "needs root. Ctrl-C detaches (exit code 76; the application runs on), a second one within two seconds asks "
           "whether to delete the application. SIGTERM, as batch systems send it before the end of a job, takes a "
-          "checkpoint, waits until it is committed and ends with 75. Otherwise it ends with the program's own exit "
+          "checkpoint, waits until it is committed and ends with 75; the application runs on, and what the batch "
+          "system "
+          "kills comes back from the checkpoint when the server is started again (`cacs ls` is enough). With "
+          "--time-limit the application is saved and ended by itself before that time is over, again with 75; "
+          "`cacs restart` goes on, with the whole time again. Otherwise it ends with the program's own exit "
           "code, or 128 and the number of the signal that ended it.",
       .setup = [request](CLI::App& app) { add_run_options(app, *request); },
       .run = [request](Context& context) { return run_run(context, *request); }};

@@ -4,6 +4,7 @@
 #include <poll.h>
 #include <unistd.h>
 
+#include "base/base64.h"
 #include "base/io.h"
 #include "base/text.h"
 #include "cli/command.h"
@@ -16,6 +17,7 @@ namespace cacs::cli {
 namespace {
 
 constexpr std::size_t kMaxAsr = std::size_t{16} << 20U;
+constexpr std::size_t kMaxExecInput = std::size_t{4} << 20U;  ///< what the API takes
 
 /// Nothing but Ctrl-C, which ends the command, interrupts these waits.
 bool plain_pause(std::chrono::milliseconds span) {
@@ -23,16 +25,18 @@ bool plain_pause(std::chrono::milliseconds span) {
   return true;
 }
 
-Result<std::string> read_input(const std::string& file) {
-  if (file != "-") {
-    auto text = read_text_file(file, kMaxAsr);
-    return text ? text : text.error().with_context("read the ASR");
-  }
-  std::string text(kMaxAsr + 1, '\0');
+Result<std::string> read_stdin(std::size_t limit) {
+  std::string text(limit + 1, '\0');
   CACS_ASSIGN(const std::size_t size, read_full(STDIN_FILENO, std::as_writable_bytes(std::span(text))));
-  if (size > kMaxAsr) return make_error(ErrorCode::kTooLarge, "standard input holds more than 16 MiB");
+  if (size > limit) return make_error(ErrorCode::kTooLarge, "standard input holds more than " + format_size(limit));
   text.resize(size);
   return text;
+}
+
+Result<std::string> read_input(const std::string& file) {
+  if (file == "-") return read_stdin(kMaxAsr);
+  auto text = read_text_file(file, kMaxAsr);
+  return text ? text : text.error().with_context("read the ASR");
 }
 
 Result<int> run_submit(Context& context, const std::string& file) {
@@ -115,6 +119,7 @@ struct ExecOptions {
   std::string user;
   std::string pod;
   std::string timeout;
+  bool input = false;
 };
 
 Result<JsonObject> exec_request(const ExecOptions& options, const std::vector<std::string>& trailing) {
@@ -144,6 +149,10 @@ Result<JsonObject> exec_request(const ExecOptions& options, const std::vector<st
     CACS_ASSIGN(const auto timeout, parse_duration(options.timeout));
     request["timeout_ms"] = timeout.count();
   }
+  if (options.input) {
+    CACS_ASSIGN(const std::string input, read_stdin(kMaxExecInput));
+    request["stdin"] = base64_encode(input);
+  }
   return request;
 }
 
@@ -156,8 +165,8 @@ Result<int> run_exec(Context& context, const ExecOptions& options) {
   if (context.json()) {
     context.print_raw(document.raw);
   } else {
-    CACS_ASSIGN(const std::string out, decode_base64(json_string_or(document.object, "stdout", "")));
-    CACS_ASSIGN(const std::string err, decode_base64(json_string_or(document.object, "stderr", "")));
+    CACS_ASSIGN(const std::string out, base64_decode(json_string_or(document.object, "stdout", "")));
+    CACS_ASSIGN(const std::string err, base64_decode(json_string_or(document.object, "stderr", "")));
     context.terminal().out(out);
     context.terminal().err(err);
   }
@@ -240,7 +249,9 @@ CommandSpec make_exec_command() {
           .group = "Act",
           .summary = "run a command beside a running application, in its pod",
           .example = "cacs exec lj-melt -- ps aux",
-          .notes = "Ends with the command's own exit code.",
+          .notes =
+              "Ends with the command's own exit code. What it prints is shown when it has ended. With -i it gets the "
+              "standard input, which is read to its end first (at most 4 MiB).",
           .setup =
               [options](CLI::App& app) {
                 add_application(app, options->application);
@@ -252,6 +263,7 @@ CommandSpec make_exec_command() {
                 app.add_option("--workdir", options->workdir, "its working directory")->type_name("DIR");
                 app.add_option("--user", options->user, "the user it runs as")->type_name("USER");
                 app.add_option("--pod", options->pod, "the pod (default pod-0)")->type_name("POD");
+                app.add_flag("-i,--stdin", options->input, "hand it the standard input");
                 app.add_option("--timeout", options->timeout, "kill it after this time")->type_name("DURATION");
               },
           .run = [options](Context& context) { return run_exec(context, *options); }};

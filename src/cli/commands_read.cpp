@@ -33,6 +33,20 @@ std::string joined(const JsonObject& object, std::string_view name) {
   return text.empty() ? "-" : text;
 }
 
+/// Words as one would type them for a shell.
+std::string command_line(const JsonObject& object, std::string_view name) {
+  constexpr std::string_view kPlain = "abcdefghijklmnopqrstuvwxyzABCDEFGHIJKLMNOPQRSTUVWXYZ0123456789-_=+./,:@%";
+  const JsonArray* array = json_find_array(object, name);
+  std::string text;
+  for (std::size_t i = 0; array != nullptr && i < array->size(); ++i) {
+    const Json& item = (*array)[i];
+    const std::string word = item.is_string() ? std::string(item.as_string()) : "";
+    if (i > 0) text += ' ';
+    text += !word.empty() && word.find_first_not_of(kPlain) == std::string::npos ? word : shell_quoted(word);
+  }
+  return text;
+}
+
 std::vector<std::string> ids_of(const std::vector<JsonObject>& items) {
   std::vector<std::string> ids;
   ids.reserve(items.size());
@@ -103,7 +117,7 @@ Result<int> run_ls(Context& context, const ListOptions& options) {
 
 void add_fact(std::string& text, std::string_view name, const std::string& value) {
   if (value.empty() || value == "-") return;
-  text += fmt::format("{:<16}{}\n", std::string(name) + ":", printable(value, 4096));
+  text += fmt::format("{:<18}{}\n", std::string(name) + ":", printable(value, 4096));
 }
 
 std::string facts_of(const Context& context, const JsonObject& application) {
@@ -124,7 +138,8 @@ std::string facts_of(const Context& context, const JsonObject& application) {
   add_fact(text, "next checkpoint", when(context, application, "next_checkpoint_at"));
   if (const Json* progress = application.if_contains("progress"); progress != nullptr && !progress->is_null())
     add_fact(text, "progress", cell(application, "progress"));
-  if (const JsonObject* asr = json_find_object(application, "asr")) add_fact(text, "command", joined(*asr, "command"));
+  if (const JsonObject* asr = json_find_object(application, "asr"))
+    add_fact(text, "command", command_line(*asr, "command"));
   return text;
 }
 

@@ -3,6 +3,7 @@
 
 #include <algorithm>
 
+#include "base/text.h"
 #include "cli/command.h"
 #include "cli/exit_codes.h"
 #include "cli/format.h"
@@ -28,9 +29,14 @@ Result<int> run_check(Context& context) {
     context.print_raw(boost::json::serialize(JsonObject{{"ok", ok}, {"items", std::move(items)}}));
     return ok ? kExitOk : kExitUnsupported;
   }
-  Table table({"", "CHECK", "FOUND", "WHAT TO DO"});
-  for (const auto& row : rows) table.add({row.ok ? "ok" : "FAIL", row.name, row.detail, row.ok ? "" : row.advice});
+  Table table({"", "CHECK", "FOUND"});
+  std::string advice;
+  for (const auto& row : rows) {
+    table.add({row.ok ? "ok" : "FAIL", row.name, row.detail});
+    if (!row.ok) advice += fmt::format("\n{}: {}", printable(row.name), printable(row.advice, 1000));
+  }
   context.terminal().out(table.render(context.terminal().colour_out()));
+  if (!advice.empty()) context.terminal().out("\nTo do:" + advice + "\n");
   return ok ? kExitOk : kExitUnsupported;
 }
 

@@ -1,5 +1,6 @@
 #include <fmt/format.h>
 
+#include "cli/format.h"
 #include "cli/tree.h"
 
 // Completion scripts. They know the commands and flags by heart, and ask `cacs` itself for applications and
@@ -24,13 +25,6 @@ Completer completer_of(const TreeOption& option) {
 
 std::string joined(const std::vector<std::string>& words, std::string_view separator) {
   return fmt::format("{}", fmt::join(words, separator));
-}
-
-/// Text within single quotes of a shell.
-std::string shell_quoted(std::string_view text) {
-  std::string out = "'";
-  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
-  return out + "'";
 }
 
 std::vector<std::string> command_names(const CommandTree& tree) {
@@ -224,7 +218,10 @@ std::string render_zsh(const CommandTree& tree) {
     text += fmt::format("      {}) _arguments{}{} ;;\n", command.name, zsh_arguments(command.options, tree),
                         zsh_arguments(tree.options, tree));
   }
-  return text + "      esac ;;\n  esac\n}\ncompdef _cacs cacs\n";
+  // Autoloaded from a directory of $fpath the file itself is the function; sourced, it only declares it.
+  return text +
+         "      esac ;;\n  esac\n}\n"
+         "if [[ $funcstack[1] == _cacs ]]; then _cacs \"$@\"; else compdef _cacs cacs; fi\n";
 }
 
 std::string fish_option(const std::string& condition, const TreeOption& option, const CommandTree& tree) {

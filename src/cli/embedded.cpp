@@ -90,7 +90,12 @@ Result<bool> socket_answers(const std::filesystem::path& socket) {
   if (!fd.valid()) return errno_error(errno, "socket");
   if (::connect(fd.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address) == 0) return true;
   if (errno == ENOENT || errno == ECONNREFUSED || errno == ENOTDIR) return false;
-  return errno_error(errno, "connect to " + socket.string());
+  const bool forbidden = errno == EACCES || errno == EPERM;
+  const Error error = errno_error(errno, "connect to " + socket.string());
+  return forbidden ? error.with_hint(
+                         "it belongs to another user: run this as that user (sudo), or name a server with --server or "
+                         "CACS_SERVER")
+                   : error;
 }
 
 Result<std::string> token_beside(const std::filesystem::path& socket) {

@@ -88,9 +88,10 @@ TEST_F(EmbeddedTest, RunStartsItAndEndsWithTheApplicationsExitCode) {
 TEST_F(EmbeddedTest, CheckPrintsRowsAndSaysWhatToDo) {
   const Captured table = run({"check"});
   EXPECT_EQ(table.out,
-            "      CHECK   FOUND     WHAT TO DO\n"
+            "      CHECK   FOUND\n"
             "ok    engine  criu 4.2\n"
-            "FAIL  space   3 MiB     make room\n");
+            "FAIL  space   3 MiB\n"
+            "\nTo do:\nspace: make room\n");
   EXPECT_EQ(table.status.value, 7);
   EXPECT_EQ(run({"check", "-o", "json"}).out,
             R"({"ok":false,"items":[{"name":"engine","ok":true,"detail":"criu 4.2","advice":""},)"

@@ -39,7 +39,7 @@ inline constexpr std::array<ExitCodeMeaning, 11> kExitCodes{{
     {kExitUnauthenticated, "the server refused the token, or its holder may not do this"},
     {kExitUnsupported, "this machine, server or engine cannot do it"},
     {kExitTimeout, "a deadline passed"},
-    {kExitCheckpointed, "run: ended by SIGTERM after a checkpoint was committed"},
+    {kExitCheckpointed, "run: ended by SIGTERM or at the time limit, after a checkpoint was committed"},
     {kExitDetached, "run: detached with Ctrl-C; the application runs on"},
 }};
 

@@ -3,7 +3,6 @@
 #include <fmt/format.h>
 
 #include <algorithm>
-#include <array>
 #include <charconv>
 #include <cstring>
 
@@ -63,16 +62,6 @@ std::string rough_duration(std::chrono::milliseconds span) {
   return fmt::format("{}d", seconds / 86'400);
 }
 
-std::array<signed char, 256> base64_values() {
-  constexpr std::string_view kAlphabet = "ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-  std::array<signed char, 256> values{};
-  values.fill(-1);
-  for (std::size_t i = 0; i < kAlphabet.size(); ++i) {
-    values.at(static_cast<unsigned char>(kAlphabet[i])) = static_cast<signed char>(i);
-  }
-  return values;
-}
-
 }  // namespace
 
 std::optional<WallTime> parse_time(std::string_view text) {
@@ -105,29 +94,6 @@ std::string format_when(std::string_view text, WallTime now, TimeStyle style) {
   if (*time > now + std::chrono::seconds(1)) return "in " + rough_duration(*time - now);
   if (now - *time < std::chrono::seconds(1)) return "now";
   return rough_duration(now - *time) + " ago";
-}
-
-Result<std::string> decode_base64(std::string_view text) {
-  static const auto kValues = base64_values();
-  const Error bad = make_error(ErrorCode::kCorrupt, "the server sent bytes that are not base64");
-  if (text.size() % 4 != 0) return bad;
-  const std::size_t padding = text.ends_with("==") ? 2 : text.ends_with("=") ? 1 : 0;
-  std::string out;
-  out.reserve(text.size() / 4 * 3);
-  std::uint32_t bits = 0;
-  for (std::size_t i = 0; i < text.size(); ++i) {
-    const bool padded = i + padding >= text.size();
-    const int value = padded ? 0 : kValues.at(static_cast<unsigned char>(text[i]));
-    if (value < 0) return bad;
-    bits = (bits << 6U) | static_cast<std::uint32_t>(value);
-    if (i % 4 != 3) continue;
-    out += static_cast<char>((bits >> 16U) & 0xffU);
-    out += static_cast<char>((bits >> 8U) & 0xffU);
-    out += static_cast<char>(bits & 0xffU);
-    bits = 0;
-  }
-  for (std::size_t i = 0; i < padding; ++i) out.pop_back();
-  return out;
 }
 
 std::string cell(const JsonObject& object, std::string_view name) {
@@ -186,6 +152,12 @@ std::string Table::render(bool bold_header) const {
 std::size_t display_width(std::string_view text) {
   return static_cast<std::size_t>(
       std::count_if(text.begin(), text.end(), [](char c) { return (static_cast<unsigned char>(c) & 0xc0U) != 0x80U; }));
+}
+
+std::string shell_quoted(std::string_view text) {
+  std::string out = "'";
+  for (const char c : text) out += c == '\'' ? std::string("'\\''") : std::string(1, c);
+  return out + "'";
 }
 
 std::size_t short_id_length(const std::vector<std::string>& ids) {

@@ -20,9 +20,6 @@ enum class TimeStyle { kRelative, kUtc };
 /// "3m ago", "in 2h", "now"; with kUtc, and for what is no time, the text itself. An empty text is "-".
 std::string format_when(std::string_view text, WallTime now, TimeStyle style);
 
-/// Bytes of standard base64 (RFC 4648, with padding).
-Result<std::string> decode_base64(std::string_view text);
-
 /// A member of an API answer as a cell: strings as they are, numbers, booleans, "-" for what is missing or null.
 std::string cell(const JsonObject& object, std::string_view name);
 
@@ -48,6 +45,9 @@ class Table {
 
 /// Columns that `text` takes on a terminal: UTF-8 characters, not bytes.
 std::size_t display_width(std::string_view text);
+
+/// Text within single quotes of a shell.
+std::string shell_quoted(std::string_view text);
 
 /// How many leading characters of these ids tell them apart: at least 8, at most a whole id.
 std::size_t short_id_length(const std::vector<std::string>& ids);

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 
+#include "base/base64.h"
+
 namespace cacs::cli {
 namespace {
 
@@ -30,12 +32,12 @@ TEST(Format, TimesAreRelativeUnlessExactOnesAreWanted) {
 }
 
 TEST(Format, DecodesBase64AndRefusesWhatIsNot) {
-  EXPECT_EQ(decode_base64("").value(), "");
-  EXPECT_EQ(decode_base64("Zg==").value(), "f");
-  EXPECT_EQ(decode_base64("Zm8=").value(), "fo");
-  EXPECT_EQ(decode_base64("Zm9vYmFy").value(), "foobar");
-  EXPECT_EQ(decode_base64("AAH/").value(), std::string("\0\x01\xff", 3));
-  for (const char* bad : {"Zg", "Z===", "Zg=a", "Zm 9", "===="}) EXPECT_FALSE(decode_base64(bad).ok()) << bad;
+  EXPECT_EQ(base64_decode("").value(), "");
+  EXPECT_EQ(base64_decode("Zg==").value(), "f");
+  EXPECT_EQ(base64_decode("Zm8=").value(), "fo");
+  EXPECT_EQ(base64_decode("Zm9vYmFy").value(), "foobar");
+  EXPECT_EQ(base64_decode("AAH/").value(), std::string("\0\x01\xff", 3));
+  for (const char* bad : {"Zg", "Z===", "Zg=a", "Zm 9", "===="}) EXPECT_FALSE(base64_decode(bad).ok()) << bad;
 }
 
 TEST(Table, AlignsByCharactersAndLeavesNoTrailingSpace) {

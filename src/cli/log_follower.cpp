@@ -5,6 +5,7 @@
 
 #include <cerrno>
 
+#include "base/base64.h"
 #include "base/io.h"
 #include "base/text.h"
 #include "cli/api.h"
@@ -133,7 +134,7 @@ Status LogFollower::take_record(const std::string& name, const JsonObject& recor
   if (offset < 0) return make_error(ErrorCode::kInternal, "the server sent a negative offset");
   LogPrinter& printer = stream == "stderr" ? err_ : out_;
   if (name == "output") {
-    CACS_ASSIGN(const std::string bytes, decode_base64(json_string_or(record, "data", "")));
+    CACS_ASSIGN(const std::string bytes, base64_decode(json_string_or(record, "data", "")));
     printer.output(static_cast<std::uint64_t>(offset), bytes);
     return terminal_.out_failed() ? make_error(ErrorCode::kIo, "standard output cannot be written") : ok_status();
   }

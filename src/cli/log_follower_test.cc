@@ -62,7 +62,7 @@ struct Copy {
       return;
     }
     ASSERT_EQ(offset, bytes.size()) << "a byte was lost or repeated";
-    bytes += decode_base64(json_string_or(record, "data", "")).value();
+    bytes += base64_decode(json_string_or(record, "data", "")).value();
   }
 };
 

@@ -19,18 +19,20 @@ struct Capability {
   std::string_view name;
 };
 
-/// Namespaces, mounts, the virtual network, cgroups and CRIU's restore need these (docs/architecture.md).
+/// Each was taken away by itself from a server that ran, saved and restored programs: without these something failed
+/// (docs/operations.md). CAP_SYS_RESOURCE is not among them: only programs of other users than root want it, and
+/// `cacs explain` tells.
 constexpr std::array<Capability, 11> kNeeded{{{CAP_CHOWN, "CAP_CHOWN"},
                                               {CAP_DAC_OVERRIDE, "CAP_DAC_OVERRIDE"},
                                               {CAP_FOWNER, "CAP_FOWNER"},
-                                              {CAP_KILL, "CAP_KILL"},
                                               {CAP_SETGID, "CAP_SETGID"},
                                               {CAP_SETUID, "CAP_SETUID"},
+                                              {CAP_SETPCAP, "CAP_SETPCAP"},
                                               {CAP_NET_ADMIN, "CAP_NET_ADMIN"},
                                               {CAP_SYS_CHROOT, "CAP_SYS_CHROOT"},
-                                              {CAP_SYS_PTRACE, "CAP_SYS_PTRACE"},
                                               {CAP_SYS_ADMIN, "CAP_SYS_ADMIN"},
-                                              {CAP_SYS_RESOURCE, "CAP_SYS_RESOURCE"}}};
+                                              {CAP_SYS_TIME, "CAP_SYS_TIME"},
+                                              {CAP_MKNOD, "CAP_MKNOD"}}};
 
 }  // namespace
 

@@ -66,6 +66,7 @@ ProgressBar::~ProgressBar() { clear(); }
 
 void ProgressBar::update(const std::string& label, std::uint64_t done, std::uint64_t total,
                          std::optional<std::chrono::milliseconds> left, Clock::time_point now) {
+  if (done > total) total = 0;  // an estimate that was too low says nothing any more
   if (label != label_ || done < first_done_) {
     label_ = label;
     first_done_ = done;
@@ -81,13 +82,9 @@ void ProgressBar::update(const std::string& label, std::uint64_t done, std::uint
         static_cast<std::int64_t>(1000.0 * static_cast<double>(total - done) / sample.bytes_per_second));
   }
   // One column stays free: a full line would wrap on some terminals.
-  terminal_.err("\r\x1b[K" + render_progress(sample, std::max<std::size_t>(2, terminal_.err_columns()) - 1));
-  drawn_ = true;
+  terminal_.status(render_progress(sample, std::max<std::size_t>(2, terminal_.err_columns()) - 1));
 }
 
-void ProgressBar::clear() {
-  if (drawn_) terminal_.err("\r\x1b[K");
-  drawn_ = false;
-}
+void ProgressBar::clear() { terminal_.clear_status(); }
 
 }  // namespace cacs::cli

@@ -44,7 +44,6 @@ class ProgressBar {
   std::string label_;
   std::uint64_t first_done_ = 0;
   Clock::time_point first_time_;
-  bool drawn_ = false;
 };
 
 }  // namespace cacs::cli

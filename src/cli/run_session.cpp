@@ -17,6 +17,7 @@ namespace cacs::cli {
 namespace {
 
 constexpr std::chrono::seconds kSecondCtrlC(2);
+constexpr std::chrono::milliseconds kAgain(100);  ///< between two attempts to save what cannot be saved just now
 
 Result<JsonObject> mount_json(const std::string& text) {
   const auto parts = split(text, ':');
@@ -126,10 +127,11 @@ Result<int> RunSession::ended() {
   if (exit == nullptr && end.contains("kind")) exit = &end;
   std::string reason = json_string_or(end, "reason", "");
   const auto document = api_.get(application_path(id_));
+  const std::string state = document ? json_string_or(document->object, "state", "") : "";
+  if (state == "SUSPENDED") return suspended(document->object);
   if (document) {
     if (exit == nullptr) exit = json_find_object(document->object, "exit");
-    if (json_string_or(document->object, "state", "") == "ERROR")
-      reason = json_string_or(document->object, "reason", "");
+    if (state == "ERROR") reason = json_string_or(document->object, "reason", "");
   }
   if (exit == nullptr) {
     return make_error(ErrorCode::kAborted,
@@ -138,10 +140,27 @@ Result<int> RunSession::ended() {
   }
   const int code = shell_exit_code(exit);
   if (code != 0) {
+    // An ordinary exit is its own reason: said once.
+    const bool more = !reason.empty() && json_string_or(*exit, "kind", "") != "exited";
     context_.terminal().remark(fmt::format("{} ended with {}{}", printable(name_), describe_exit(exit),
-                                           reason.empty() ? "" : ": " + printable(reason, 1000)));
+                                           more ? ": " + printable(reason, 1000) : ""));
   }
   return code;
+}
+
+/// At the end of its time limit it was saved and ended.
+Result<int> RunSession::suspended(const JsonObject& application) {
+  const JsonObject* last = json_find_object(application, "last_checkpoint");
+  if (last == nullptr) {
+    return make_error(ErrorCode::kAborted,
+                      fmt::format("run {}: it was ended ({}) and could not be saved", name_,
+                                  json_string_or(application, "reason", "no reason given")),
+                      "`cacs checkpoints " + id_ + "` tells why");
+  }
+  context_.terminal().remark(fmt::format("{} was ended ({}); checkpoint {} is committed: `cacs restart {}` goes on",
+                                         printable(name_), printable(json_string_or(application, "reason", "")),
+                                         printable(json_string_or(*last, "id", "")), id_));
+  return kExitCheckpointed;
 }
 
 Result<int> RunSession::detach(bool may_ask) {
@@ -196,23 +215,31 @@ Result<bool> RunSession::read_yes() {
   return answer == "y" || answer == "Y" || answer == "yes";
 }
 
-Result<std::optional<int>> RunSession::save_and_leave() {
-  Terminal& terminal = context_.terminal();
-  terminal.remark(fmt::format("SIGTERM: saving {}", printable(name_)));
+/// A checkpoint that begins now and is committed. While the application starts, or another checkpoint is being taken,
+/// that is waited for.
+Result<ApiDocument> RunSession::save_now() {
   const int done = follower_->done_fd();
   const auto pause = [this, done](std::chrono::milliseconds span) {
     const auto event = signals_.wait(done, span);
     return event.ok() && event->signal == 0 && !event->readable;
   };
-  auto saved = api_.send("POST", application_path(id_, "/checkpoints"));
-  if (saved) {
-    const std::string path = operation_path(*saved);
-    if (path.empty()) return make_error(ErrorCode::kInternal, "the server named no operation for the checkpoint");
-    saved = wait_for_operation(api_, terminal, path, pause);
+  auto started = api_.send("POST", application_path(id_, "/checkpoints"));
+  while (!started && started.error().code == ErrorCode::kConflict && pause(kAgain)) {
+    started = api_.send("POST", application_path(id_, "/checkpoints"));
   }
+  if (!started) return started;
+  const std::string path = operation_path(*started);
+  if (path.empty()) return make_error(ErrorCode::kInternal, "the server named no operation for the checkpoint");
+  return wait_for_operation(api_, context_.terminal(), path, pause);
+}
+
+Result<std::optional<int>> RunSession::save_and_leave() {
+  Terminal& terminal = context_.terminal();
+  terminal.remark(fmt::format("SIGTERM: saving {}", printable(name_)));
+  const auto saved = save_now();
   if (!saved) {
     // An application that has ended meanwhile needs no checkpoint: its own exit code is the answer.
-    CACS_ASSIGN(const SignalWatcher::Event event, signals_.wait(done, std::chrono::milliseconds(200)));
+    CACS_ASSIGN(const SignalWatcher::Event event, signals_.wait(follower_->done_fd(), std::chrono::milliseconds(200)));
     if (event.readable) return std::optional<int>();
     return saved.error().with_context("save " + name_ + " at SIGTERM");
   }

@@ -42,8 +42,10 @@ class RunSession {
 
  private:
   Result<int> ended();
+  Result<int> suspended(const JsonObject& application);
   Result<int> detach(bool may_ask);
   Result<int> ask_and_delete();
+  Result<ApiDocument> save_now();
   /// A checkpoint before the end of the job; nullopt: the application has ended instead.
   Result<std::optional<int>> save_and_leave();
   Result<bool> read_yes();

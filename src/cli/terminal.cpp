@@ -18,13 +18,38 @@ Terminal::Terminal(int out_fd, int err_fd, const Environment& environment)
 
 void Terminal::out(std::string_view bytes) {
   const std::scoped_lock lock(mutex_);
+  before_text(bytes);
   if (!out_failed_ && !write_full(out_fd_, bytes).ok()) out_failed_ = true;
 }
 
 void Terminal::err(std::string_view bytes) {
   const std::scoped_lock lock(mutex_);
+  before_text(bytes);
   // Nobody is left to be told when standard error itself cannot be written.
   [[maybe_unused]] const Status told = write_full(err_fd_, bytes);
+}
+
+void Terminal::before_text(std::string_view bytes) {
+  wipe();
+  if (!bytes.empty()) line_ended_ = bytes.back() == '\n';
+}
+
+void Terminal::wipe() {
+  if (!status_drawn_) return;
+  status_drawn_ = false;
+  [[maybe_unused]] const Status told = write_full(err_fd_, std::string_view("\r\x1b[K"));
+}
+
+void Terminal::status(std::string_view line) {
+  const std::scoped_lock lock(mutex_);
+  if (!line_ended_) return;
+  status_drawn_ = true;
+  [[maybe_unused]] const Status told = write_full(err_fd_, fmt::format("\r\x1b[K{}", line));
+}
+
+void Terminal::clear_status() {
+  const std::scoped_lock lock(mutex_);
+  wipe();
 }
 
 bool Terminal::out_failed() const {

@@ -18,6 +18,10 @@ class Terminal {
   /// Writes bytes as they are. A standard output that is closed (a pager that ended) is remembered, not an error.
   void out(std::string_view bytes);
   void err(std::string_view bytes);
+  /// Draws a passing line on standard error, in place of the last one, which whatever is written next takes away. Not
+  /// while the last line of output is unfinished: drawing would wipe it.
+  void status(std::string_view line);
+  void clear_status();
 
   /// A remark for people, "cacs: ..." on standard error; nothing when quiet.
   void remark(std::string_view text);
@@ -33,6 +37,9 @@ class Terminal {
   [[nodiscard]] std::size_t err_columns() const;
 
  private:
+  void before_text(std::string_view bytes);
+  void wipe();
+
   mutable std::mutex mutex_;
   int out_fd_;
   int err_fd_;
@@ -41,6 +48,8 @@ class Terminal {
   bool colour_err_;
   bool quiet_ = false;
   bool out_failed_ = false;
+  bool status_drawn_ = false;
+  bool line_ended_ = true;  ///< what was written last ended its line
 };
 
 }  // namespace cacs::cli

@@ -19,11 +19,14 @@ struct Meaning {
   ErrorCode code;
 };
 
-constexpr std::array<Meaning, 16> kMeanings{{
+constexpr std::array<Meaning, 17> kMeanings{{
     {"No space left on device", "the disk is full", "make room in the state directory", "disk-full",
      ErrorCode::kNoSpace},
     {"Disk quota exceeded", "the disk quota is used up", "make room in the state directory", "disk-full",
      ErrorCode::kNoSpace},
+    {"Can't get rlimit", "it runs as another user than root, whose resource limits CACS may not read here",
+     "give CACS the capability CAP_SYS_RESOURCE (a setting of this container), or run the program as root",
+     "cannot-save", ErrorCode::kUnsupported},
     {"io_uring", "it uses io_uring, which cannot be saved",
      "let the program use ordinary system calls (many programs have a switch for it)", "cannot-save",
      ErrorCode::kUnsupported},

@@ -1,6 +1,7 @@
 #include "init/client.h"
 
 #include <errno.h>
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -13,24 +14,40 @@
 
 namespace {
 
+/// A path that is too long for a socket's address is reached through a descriptor of its folder, which `folder` keeps.
+bool set_address(struct sockaddr_un* address, const char* path, int* folder) {
+  address->sun_family = AF_UNIX;
+  const size_t length = strlen(path);
+  if (length < sizeof address->sun_path) {
+    memcpy(address->sun_path, path, length + 1);
+    return true;
+  }
+  const char* slash = strrchr(path, '/');
+  char parent[4096];
+  if (slash == nullptr || static_cast<size_t>(slash - path) >= sizeof parent) {
+    errno = ENAMETOOLONG;
+    return false;
+  }
+  memcpy(parent, path, static_cast<size_t>(slash - path));
+  parent[slash - path] = 0;
+  *folder = open(parent, O_PATH | O_DIRECTORY | O_CLOEXEC);
+  if (*folder < 0) return false;
+  snprintf(address->sun_path, sizeof address->sun_path, "/proc/self/fd/%d/%.64s", *folder, slash + 1);
+  return true;
+}
+
 int connect_unix(const char* path) {
   struct sockaddr_un address {};
-  address.sun_family = AF_UNIX;
-  const size_t length = strlen(path);
-  if (length >= sizeof address.sun_path) {
-    errno = ENAMETOOLONG;
-    return -1;
-  }
-  memcpy(address.sun_path, path, length + 1);
+  int folder = -1;
+  if (!set_address(&address, path, &folder)) return -1;
   const int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-  if (fd < 0) return -1;
-  if (connect(fd, reinterpret_cast<struct sockaddr*>(&address), sizeof address) != 0) {
-    const int error = errno;
-    close(fd);
-    errno = error;
-    return -1;
-  }
-  return fd;
+  const bool connected = fd >= 0 && connect(fd, reinterpret_cast<struct sockaddr*>(&address), sizeof address) == 0;
+  const int error = errno;
+  if (folder >= 0) close(folder);
+  if (connected) return fd;
+  if (fd >= 0) close(fd);
+  errno = error;
+  return -1;
 }
 
 bool send_line(int fd, const char* text) {

@@ -60,23 +60,26 @@ bool find_identity(const char* user, Identity& identity) {
 
 void close_from(int first) { syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0U); }
 
-bool open_stdio(const char* out, const char* err) {
-  const int null = open("/dev/null", O_RDONLY);
+/// A file for standard input is there only where one was given.
+bool open_stdio(const char* in, const char* out, const char* err) {
+  int in_fd = open(in, O_RDONLY);
+  if (in_fd < 0) in_fd = open("/dev/null", O_RDONLY);
   const int out_fd = open(out, O_WRONLY | O_CREAT | O_APPEND, 0644);
   const int err_fd = open(err, O_WRONLY | O_CREAT | O_APPEND, 0644);
-  return null >= 0 && out_fd >= 0 && err_fd >= 0 && dup2(null, 0) >= 0 && dup2(out_fd, 1) >= 0 && dup2(err_fd, 2) >= 0;
+  return in_fd >= 0 && out_fd >= 0 && err_fd >= 0 && dup2(in_fd, 0) >= 0 && dup2(out_fd, 1) >= 0 &&
+         dup2(err_fd, 2) >= 0;
 }
 
 /// In the child. Never returns; the errno of what failed goes into `report`.
 [[noreturn]] void become(int report, const char* user, const char* cwd, char** command, char** environment,
-                         const char* out, const char* err) {
+                         const char* in, const char* out, const char* err) {
   const auto give_up = [&report] [[noreturn]] (int error) {
     const ssize_t put = write(report, &error, sizeof error);
     _exit(put == static_cast<ssize_t>(sizeof error) ? 127 : 126);
   };
   Identity identity;
   setsid();
-  if (!open_stdio(out, err)) give_up(errno);
+  if (!open_stdio(in, out, err)) give_up(errno);
   // The report pipe becomes descriptor 3 and everything above it goes: nothing of init's may be inherited.
   if (report != 3 && dup3(report, 3, O_CLOEXEC) < 0) give_up(errno);
   report = 3;
@@ -103,7 +106,8 @@ bool open_stdio(const char* out, const char* err) {
   give_up(errno);
 }
 
-pid_t launch(const char* user, const char* cwd, char** command, char** environment, const char* out, const char* err) {
+pid_t launch(const char* user, const char* cwd, char** command, char** environment, const char* in, const char* out,
+             const char* err) {
   int report[2];
   if (pipe2(report, O_CLOEXEC) != 0) return -errno;
   const pid_t pid = fork();
@@ -113,7 +117,7 @@ pid_t launch(const char* user, const char* cwd, char** command, char** environme
     close(report[1]);
     return -error;
   }
-  if (pid == 0) become(report[1], user, cwd, command, environment, out, err);
+  if (pid == 0) become(report[1], user, cwd, command, environment, in, out, err);
   close(report[1]);
   int error = 0;
   ssize_t got = 0;
@@ -141,20 +145,22 @@ char** split_block(const char* block, size_t length) {
 }  // namespace
 
 pid_t launch_application(const char* user, const char* cwd, char** command) {
-  return launch(user, cwd, command, environ, CACS_LOG_DIR "/stdout", CACS_LOG_DIR "/stderr");
+  return launch(user, cwd, command, environ, "/dev/null", CACS_LOG_DIR "/stdout", CACS_LOG_DIR "/stderr");
 }
 
 pid_t launch_exec(unsigned long id, const char* user, const char* cwd, const char* env, size_t env_length,
                   const char* arguments, size_t arguments_length) {
+  char in[64];
   char out[64];
   char err[64];
   mkdir(CACS_EXEC_DIR, 0755);
+  snprintf(in, sizeof in, CACS_EXEC_DIR "/%lu.in", id);
   snprintf(out, sizeof out, CACS_EXEC_DIR "/%lu.out", id);
   snprintf(err, sizeof err, CACS_EXEC_DIR "/%lu.err", id);
   char** command = split_block(arguments, arguments_length);
   char** environment = split_block(env, env_length);
   pid_t pid = -ENOMEM;
-  if (command != nullptr && environment != nullptr) pid = launch(user, cwd, command, environment, out, err);
+  if (command != nullptr && environment != nullptr) pid = launch(user, cwd, command, environment, in, out, err);
   free(command);
   free(environment);
   return pid;

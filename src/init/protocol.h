@@ -40,4 +40,5 @@
 /// How the application ended, fsynced by init before it exits: `INCARNATION WAIT-STATUS` or `INCARNATION exec ERRNO`.
 #define CACS_EXIT_FILE CACS_POD_DIR "/exit"
 #define CACS_LOG_DIR CACS_POD_DIR "/log"
+/// ID.out and ID.err take what a command run by `exec` prints; ID.in, where it is there, is its standard input.
 #define CACS_EXEC_DIR CACS_POD_DIR "/exec"

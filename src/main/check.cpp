@@ -1,5 +1,7 @@
 // `cacs check`: does this machine have what CACS needs? Each row is tried, not guessed from a version.
 
+#include <fmt/format.h>
+#include <linux/capability.h>
 #include <sched.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -15,6 +17,7 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "cli/privileges.h"
 #include "delta/delta_store.h"
 #include "engine/criu.h"
 #include "main/paths.h"
@@ -43,10 +46,16 @@ CheckRow row(std::string name, bool ok, std::string detail, std::string advice) 
   return {std::move(name), ok, std::move(detail), std::move(advice)};
 }
 
-CheckRow check_root() {
-  const bool root = ::geteuid() == 0;
-  return row("root", root, root ? "yes" : "no, uid " + std::to_string(::geteuid()),
-             "run as root: namespaces and the engine need it (sudo cacs ...)");
+CheckRow check_rights() {
+  const auto privileges = cli::read_privileges();
+  if (!privileges) return row("rights", false, privileges.error().message, "mount /proc");
+  const auto lacking = cli::lacking_privileges(*privileges);
+  // Only programs of other users than root want this one: nothing fails without it for most.
+  const bool limits = (privileges->capabilities >> CAP_SYS_RESOURCE & 1U) != 0;
+  const std::string found = limits ? "root" : "root, without CAP_SYS_RESOURCE: only root's programs can be saved";
+  return row("rights", lacking.empty(),
+             lacking.empty() ? found : "lacking: " + fmt::format("{}", fmt::join(lacking, ", ")),
+             "run as root (sudo cacs ...); in a container, give it these capabilities");
 }
 
 CheckRow check_namespaces() {
@@ -96,7 +105,8 @@ CheckRow check_tool(const std::string& program, const std::string& package, cons
 
 CheckRow check_space(const std::filesystem::path& state) {
   std::filesystem::path place = state.empty() ? "/var/lib" : state;
-  while (!std::filesystem::exists(place) && place.has_parent_path() && place != "/") place = place.parent_path();
+  std::error_code hidden;  // a place that may not be looked at is as good as none
+  while (!std::filesystem::exists(place, hidden) && place != "/") place = place.parent_path();
   struct statvfs info {};
   if (::statvfs(place.c_str(), &info) != 0)
     return row("space", false, "cannot look at " + place.string(), "check the path");
@@ -125,7 +135,7 @@ Result<std::vector<CheckRow>> check_machine(const cli::CheckOptions& options) {
   ::uname(&names);
   rows.push_back(row("machine", std::string_view(names.machine) == "x86_64",
                      std::string(names.machine) + ", Linux " + names.release, "use an x86_64 machine"));
-  rows.push_back(check_root());
+  rows.push_back(check_rights());
   rows.push_back(check_namespaces());
   rows.push_back(check_overlay());
   rows.push_back(check_cgroups());

@@ -218,6 +218,8 @@ Result<ClientResponse> HttpClient::Impl::run(const ClientRequest& request, const
   long status = 0;
   curl_easy_getinfo(transfer.easy, CURLINFO_RESPONSE_CODE, &status);
   transfer.response.status = static_cast<int>(status);
+  long os_error = 0;
+  curl_easy_getinfo(transfer.easy, CURLINFO_OS_ERRNO, &os_error);
   curl_easy_reset(transfer.easy);  // nothing of this call may be pointed to any more
   give_back(std::move(handle));
   if (transfer.enough || code == CURLE_OK) return std::move(transfer.response);
@@ -226,7 +228,9 @@ Result<ClientResponse> HttpClient::Impl::run(const ClientRequest& request, const
                       fmt::format("{}: the answer is larger than {}", doing, format_size(options.max_response_bytes)));
   }
   if (request.stop.stop_requested()) return make_error(ErrorCode::kAborted, doing + ": given up");
-  return curl_error(code, detail.data(), doing);
+  // Of a unix socket libcurl says "localhost port 80".
+  const bool socket_failed = code == CURLE_COULDNT_CONNECT && !options.unix_socket.empty() && os_error != 0;
+  return curl_error(code, socket_failed ? ::strerrordesc_np(static_cast<int>(os_error)) : detail.data(), doing);
 }
 
 HttpClient::HttpClient(ClientOptions options) : impl_(std::make_unique<Impl>(std::move(options))) {}

@@ -5,6 +5,7 @@
 #include <sys/mount.h>
 #include <unistd.h>
 
+#include <algorithm>
 #include <array>
 #include <map>
 #include <set>
@@ -75,6 +76,10 @@ void ServiceTest::start_server() {
     command.env.emplace();
     for (char** word = environ; *word != nullptr; ++word) command.env->emplace_back(*word);
     command.env->insert(command.env->end(), server_env_.begin(), server_env_.end());
+  }
+  for (const auto& address : more_addresses_) {
+    command.argv.emplace_back("--listen");
+    command.argv.push_back(address);
   }
   command.fds = {{write_end.get(), 9}, {log->get(), 1}, {log->get(), 2}};
   auto child = spawn(command);
@@ -260,16 +265,40 @@ void ServiceTest::end_agent() {
   })) << "the agent does not end";
 }
 
-void ServiceTest::check_nothing_left() {
-  EXPECT_EQ(read_text_file("/proc/self/mountinfo").value().find(dir_.string()), std::string::npos) << "a mount is left";
-  const std::string state = dir_.string();
+/// Whether a process has something below `mark` mounted: in a namespace of its own, as this one has not.
+static bool somebody_holds(const std::string& mark) {
+  const auto pids = all_pids();
+  return std::any_of(pids.begin(), pids.end(),
+                     [&](pid_t pid) { return proc_text(pid, "mountinfo").find(mark) != std::string::npos; });
+}
+
+void expect_nothing_left(const std::filesystem::path& dir) {
+  const std::string mark = dir.string() + "/";
+  EXPECT_EQ(read_text_file("/proc/self/mountinfo").value().find(mark), std::string::npos) << "a mount is left";
   for (const pid_t pid : all_pids()) {
     const std::string command = proc_text(pid, "cmdline");
-    EXPECT_EQ(command.find(state), std::string::npos) << "process " << pid << " is left: " << printable(command, 300);
+    EXPECT_EQ(command.find(mark), std::string::npos) << "process " << pid << " is left: " << printable(command, 300);
   }
-  const auto pods = dir_ / "state/nodes/local-0/pods";
-  if (std::filesystem::exists(pods)) {
-    EXPECT_TRUE(std::filesystem::is_empty(pods)) << "a pod's folder is left";
+  std::error_code problem;
+  for (const auto& device : std::filesystem::directory_iterator("/sys/block", problem)) {
+    // A device that is not bound has no such file.
+    const auto file = read_text_file(device.path() / "loop/backing_file", 4096);
+    // One that the mount namespace of somebody else, made meanwhile, holds on to is not ours to release.
+    EXPECT_FALSE(file && file->starts_with(mark) && !somebody_holds(mark))
+        << device.path() << " is left: " << (file ? *file : "");
+  }
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir, problem)) {
+    EXPECT_FALSE(entry.is_socket()) << entry.path() << " is left";
+  }
+  // Whatever has a folder here had control groups of its name.
+  std::set<std::string> uids;
+  for (const auto& entry : std::filesystem::recursive_directory_iterator(dir, problem)) {
+    if (entry.path().parent_path().filename() == "pods") uids.insert(entry.path().filename());
+  }
+  for (const auto& entry : std::filesystem::recursive_directory_iterator("/sys/fs/cgroup", problem)) {
+    for (const auto& uid : uids) {
+      EXPECT_EQ(entry.path().filename().string().find(uid), std::string::npos) << entry.path() << " is left";
+    }
   }
 }
 
@@ -283,13 +312,17 @@ void ServiceTest::TearDown() {
     server_.reset();
   }
   end_agent();
+  const auto pods = dir_ / "state/nodes/local-0/pods";
+  if (std::filesystem::exists(pods)) {
+    EXPECT_TRUE(std::filesystem::is_empty(pods)) << "a pod's folder is left";
+  }
   if (HasFailure()) {
     if (auto log = read_text_file(dir_ / "server.log")) std::printf("--- server.log\n%s\n", log->c_str());
     if (auto log = read_text_file(dir_ / "state/nodes/local-0/agent.log"))
       std::printf("--- agent.log\n%s\n", log->c_str());
   }
   remove_place();
-  check_nothing_left();
+  expect_nothing_left(dir_);
   ::umount2((dir_ / "state/nodes/local-0/delta").c_str(), MNT_DETACH);
   EXPECT_TRUE(remove_tree(dir_).ok());
 }

@@ -16,6 +16,10 @@
 
 namespace cacs::e2e {
 
+/// Holds that nothing of what worked below `dir` is left on the machine: no process, mount, loop device, control group
+/// and no socket. Files may be.
+void expect_nothing_left(const std::filesystem::path& dir);
+
 /// A real server with its agent in a folder of its own, driven over REST. TearDown deletes every application, ends
 /// server and agent, and holds that nothing is left: no pod, mount, cgroup, process, and no file outside the folder.
 class ServiceTest : public testing::Test {
@@ -67,13 +71,13 @@ class ServiceTest : public testing::Test {
   std::vector<pid_t> processes_of_service();
 
   std::filesystem::path dir_;
-  std::vector<std::string> server_prefix_;  ///< words in front of the server's command
-  std::vector<std::string> server_env_;     ///< "NAME=value", beside what is inherited
+  std::vector<std::string> server_prefix_;   ///< words in front of the server's command
+  std::vector<std::string> server_env_;      ///< "NAME=value", beside what is inherited
+  std::vector<std::string> more_addresses_;  ///< where the server listens besides its unix socket
   std::optional<Child> server_;
   std::unique_ptr<net::HttpClient> client_;
 
  private:
-  void check_nothing_left();
   void delete_everything();
   void end_agent();
 };
