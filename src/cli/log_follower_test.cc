@@ -10,6 +10,7 @@
 
 #include "api/fake_service.h"
 #include "api/server.h"
+#include "base/base64.h"
 #include "cli/format.h"
 #include "cli/test_server.h"
 
