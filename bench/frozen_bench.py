@@ -145,4 +145,5 @@ def main():
     plot(options.out, name, title, medians, "ms")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -84,4 +84,5 @@ def main():
     plot(options.out, "server", "GETs a second", medians, "/s")
 
 
-main()
+if __name__ == "__main__":
+    main()

@@ -70,4 +70,5 @@ def main():
     plot(options.out, "thaw", title, medians, "sweeps/s")
 
 
-main()
+if __name__ == "__main__":
+    main()
