@@ -69,6 +69,46 @@ TEST_F(ServiceTestCase, RestartsFromANamedCheckpointWithFilesAsTheyWere) {
       wait_until([&] { return json_int_or(application(id), "incarnation", 0) == 3 && state_of(id) == "RUNNING"; }));
 }
 
+// The hardest file to tell has changed: one page, stored to through a mapping, again and again.
+TEST_F(ServiceTestCase, APageWrittenThroughMmapComesBackFromEachOfTwentyCheckpoints) {
+  const std::string script =
+      "import mmap, os, struct, sys, time\n"
+      "fd = os.open('/page', os.O_RDWR | os.O_CREAT)\n"
+      "os.ftruncate(fd, 4096)\n"
+      "page = mmap.mmap(fd, 4096)\n"
+      "n = 0\n"
+      "while True:\n"
+      "    if struct.unpack('<Q', os.pread(fd, 8, 0))[0] != n or struct.unpack_from('<Q', page)[0] != n: sys.exit(3)\n"
+      "    n += 1\n"
+      "    struct.pack_into('<Q', page, 0, n)\n"
+      "    print(n, flush=True)\n"
+      "    time.sleep(0.005)\n";
+  constexpr int kCheckpoints = 20;
+  const std::string id =
+      submit({{"command", JsonArray{"python3", "-c", script}}, {"checkpoint", {{"keep", kCheckpoints}}}});
+  std::vector<std::string> taken;
+  for (int i = 1; i <= kCheckpoints; ++i) {
+    ASSERT_TRUE(wait_output(id, "\n" + std::to_string(10 * i) + "\n")) << output(id, "stderr");
+    taken.push_back(checkpoint(id));
+  }
+  int incarnation = 1;
+  for (auto saved = taken.rbegin(); saved != taken.rend(); ++saved) {
+    must("POST", "/coordinators/" + id + "/checkpoints/" + *saved);
+    ++incarnation;
+    ASSERT_TRUE(wait_until([&] {
+      return json_int_or(application(id), "incarnation", 0) == incarnation && state_of(id) == "RUNNING";
+    })) << *saved;
+    // It has looked at the page many times since.
+    const std::size_t lines = split(output(id), '\n').size();
+    ASSERT_TRUE(wait_until([&] { return split(output(id), '\n').size() > lines + 20 || state_of(id) != "RUNNING"; }));
+    ASSERT_EQ(state_of(id), "RUNNING") << "the page was not the one of checkpoint " << *saved;
+    std::string text = output(id);
+    text.resize(text.rfind('\n'));
+    int expected = 1;
+    for (const auto& line : split(text, '\n')) ASSERT_EQ(line, std::to_string(expected++));
+  }
+}
+
 TEST_F(ServiceTestCase, SurvivesTheDeathOfTheServerAndOfTheAgent) {
   const std::string id = submit({{"command", JsonArray{program("worker"), "200", "/work", "20"}}});
   ASSERT_TRUE(wait_output(id, "round 20 "));
