@@ -153,7 +153,6 @@ TEST(Asr, WhatIsNotBuiltYetIsRefusedNotIgnored) {
       R"({"command": ["x"], "base": "debian"})",
       R"({"command": ["x"], "provision": ["apt-get install -y lammps"]})",
       R"({"command": ["x"], "checkpoint": {"levels": ["local", "remote"]}})",
-      R"({"command": ["x"], "checkpoint": {"interval": "auto"}})",
       R"({"command": ["x"], "network": {"ports": [80]}})",
       R"({"command": ["x"], "resources": {"disk": "10GiB"}})",
       R"({"command": ["x"], "health": {"command": ["/job/healthy.sh"]}})",

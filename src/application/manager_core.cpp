@@ -226,7 +226,10 @@ std::optional<OperationView> Manager::Core::settle(const Record& record, const O
 void Manager::Core::note_times(Record& record, const State& before) {
   const WallTime now = wall_now();
   record.updated_at = now;
+  if (record.state.phase == Phase::kRestarting && before.phase == Phase::kRunning && !record.state.asked)
+    ++record.failures;
   if (record.state.phase == Phase::kRunning && before.phase != Phase::kRunning) {
+    record.running_since = now;
     if (!record.started_at) record.started_at = now;
     if (!record.limit_started_at && record.asr->time_limit.count() > 0) record.limit_started_at = now;
     record.ended_at.reset();
@@ -291,11 +294,20 @@ void Manager::Core::dispatch(Record& record, const std::vector<Action>& actions)
 }
 
 void Manager::Core::arm_timer(Record& record, const Action& action) {
-  if (record.state.phase == Phase::kRunning) {
-    record.next_checkpoint_at = wall_now() + std::chrono::milliseconds(action.delay_ms);
+  std::chrono::milliseconds delay(action.delay_ms);
+  if (record.state.phase == Phase::kRunning && record.state.stage != StartStage::kBackoff) {
+    const auto input = periodic_input(record);
+    const auto due = checkpoint::next_periodic(input);
+    // One that is overdue (it takes longer than the interval, or the server was away) leaves the program half an
+    // interval.
+    if (due) {
+      delay = std::max(std::chrono::ceil<std::chrono::milliseconds>(*due - wall_now()),
+                       *checkpoint::periodic_interval(input) / 2);
+    }
+    record.next_checkpoint_at = wall_now() + delay;
   }
   Event event{.kind = EventKind::kTimer, .timer = action.timer};
-  mailbox_.post_after(std::chrono::milliseconds(action.delay_ms), [this, id = record.id, event] { handle(id, event); });
+  mailbox_.post_after(delay, [this, id = record.id, event] { handle(id, event); });
 }
 
 /// When the last checkpoint must begin, so that the end of the time limit loses nothing. nullopt: there is no limit, or
@@ -303,15 +315,13 @@ void Manager::Core::arm_timer(Record& record, const Action& action) {
 std::optional<WallTime> Manager::Core::last_save(const Record& record) const {
   const bool at_work = record.state.phase == Phase::kRunning || record.state.phase == Phase::kRestarting;
   if (!record.limit_started_at || !at_work) return std::nullopt;
-  // As long again as the slowest checkpoint so far took, and never less than the margin; but half of a short limit is
-  // there to work in.
-  std::chrono::milliseconds margin = options_.time_limit_margin;
+  std::vector<checkpoint::Milliseconds> durations;
   for (const auto& [id, details] : record.details) {
     if (!details.available_at) continue;
-    margin = std::max(margin, 2 * (*details.available_at - details.created_at));
+    durations.push_back(std::chrono::ceil<checkpoint::Milliseconds>(*details.available_at - details.created_at));
   }
-  const auto limit = record.asr->time_limit;
-  return *record.limit_started_at + limit - std::min(margin, limit / 2);
+  return checkpoint::last_chance(*record.limit_started_at, record.asr->time_limit, durations,
+                                 options_.time_limit_margin);
 }
 
 void Manager::Core::arm_time_limit(Record& record) {

@@ -309,6 +309,35 @@ TEST_F(ManagerTest, BeforeTheTimeLimitItIsSavedAndSuspended) {
   EXPECT_TRUE(wait_until([&] { return node().pods() == 0 && cloud_.claims() == 0; }));
 }
 
+TEST_F(ManagerTest, PeriodicCheckpointsKeepTheirRhythmOverARestartOfTheServer) {
+  Asr wanted = asr();
+  wanted.checkpoint_interval = std::chrono::minutes(10);
+  const std::string id = submit(wanted);
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const auto due = (*manager_->get({}, id))->next_checkpoint_at;
+  ASSERT_TRUE(due.has_value());
+  std::this_thread::sleep_for(milliseconds(300));
+  stop();
+  start();
+  ASSERT_TRUE(wait_until([&] { return (*manager_->get({}, id))->next_checkpoint_at.has_value(); }));
+  EXPECT_LT(*(*manager_->get({}, id))->next_checkpoint_at - *due, milliseconds(200));
+}
+
+TEST_F(ManagerTest, TheAutomaticIntervalFollowsCostAndFailures) {
+  Asr wanted = asr();
+  wanted.checkpoint_interval_auto = true;
+  const std::string id = submit(wanted);
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const auto left = [&] { return *(*manager_->get({}, id))->next_checkpoint_at - wall_now(); };
+  // A second of cost and one failure a day are assumed at first.
+  EXPECT_GT(left(), std::chrono::minutes(5));
+  EXPECT_LT(left(), std::chrono::minutes(10));
+  node().exit_pod(uid(id), "signaled", 9);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  // It failed after less than a second: as often as may be.
+  EXPECT_LE(left(), std::chrono::seconds(10));
+}
+
 TEST_F(ManagerTest, ACheckpointThatIsGoneIsNotRestoredFrom) {
   const std::string id = submit(asr());
   ASSERT_TRUE(wait_state(id, "RUNNING"));

@@ -50,7 +50,30 @@ Policy policy_of(const Asr& asr) {
   policy.restart_on_oom = asr.restart_on_oom;
   policy.restart_on_codes = asr.restart_on_codes;
   policy.interval_ms = asr.checkpoint_interval ? asr.checkpoint_interval->count() : 0;
+  // Which one it is is decided anew each time (periodic_input).
+  if (asr.checkpoint_interval_auto) policy.interval_ms = checkpoint::periodic_interval({.automatic = true})->count();
   return policy;
+}
+
+checkpoint::PeriodicInput periodic_input(const Record& record) {
+  checkpoint::PeriodicInput input{.interval = record.asr->checkpoint_interval,
+                                  .automatic = record.asr->checkpoint_interval_auto,
+                                  .running_since = record.running_since.value_or(record.created_at)};
+  for (const Checkpoint& each : record.state.checkpoints) {  // the oldest first
+    const auto details = record.details.find(each.id);
+    if (details == record.details.end()) continue;
+    const bool available = each.phase == CheckpointPhase::kAvailable;
+    const JsonObject* timings = json_find_object(details->second.said, "timings");
+    if (available && timings != nullptr) input.cost = std::chrono::milliseconds(json_int_or(*timings, "frozen_ms", 0));
+    if (each.incarnation != record.state.incarnation) continue;
+    input.last_begun = details->second.created_at;
+    input.failures_in_a_row = each.phase == CheckpointPhase::kFailed ? input.failures_in_a_row + 1 : 0;
+  }
+  if (record.failures > 0 && record.started_at) {
+    input.mean_failure =
+        std::chrono::duration_cast<checkpoint::Milliseconds>(wall_now() - *record.started_at) / record.failures;
+  }
+  return input;
 }
 
 JsonObject record_to_json(const Record& record) {
@@ -69,6 +92,8 @@ JsonObject record_to_json(const Record& record) {
           {"started_at", time_json(record.started_at)},
           {"ended_at", time_json(record.ended_at)},
           {"limit_started_at", time_json(record.limit_started_at)},
+          {"running_since", time_json(record.running_since)},
+          {"failures", record.failures},
           {"operations", std::move(operations)},
           {"logs", record.logs->to_json()}};
 }
@@ -91,6 +116,8 @@ Result<Record> record_from_row(const database::ApplicationRow& row) {
   record.started_at = time_from(row.state, "started_at");
   record.ended_at = time_from(row.state, "ended_at");
   record.limit_started_at = time_from(row.state, "limit_started_at");
+  record.running_since = time_from(row.state, "running_since");
+  record.failures = static_cast<int>(json_int_or(row.state, "failures", 0));
   if (const JsonArray* operations = json_find_array(row.state, "operations")) {
     for (const Json& item : *operations) {
       if (!item.is_object()) continue;

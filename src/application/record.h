@@ -14,6 +14,7 @@
 #include "application/log_lineage.h"
 #include "application/views.h"
 #include "base/time.h"
+#include "checkpoint/policy.h"
 #include "database/database.h"
 
 namespace cacs::application {
@@ -47,6 +48,8 @@ struct Record {
   std::optional<WallTime> ended_at;
   std::optional<WallTime> limit_started_at;  ///< the time limit counts from here
   std::optional<WallTime> next_checkpoint_at;
+  std::optional<WallTime> running_since;  ///< of this incarnation
+  int failures = 0;                       ///< that it was brought back from
   std::map<std::string, CheckpointDetails> details;
   std::vector<OpenOperation> operations;
   std::shared_ptr<const LogLineage> logs = std::make_shared<LogLineage>();  ///< never null
@@ -62,6 +65,8 @@ struct Record {
 inline constexpr std::size_t kRecentEvents = 20;
 
 Policy policy_of(const Asr& asr);
+/// What decides when its next periodic checkpoint is due.
+checkpoint::PeriodicInput periodic_input(const Record& record);
 
 JsonObject record_to_json(const Record& record);
 /// Without its checkpoints' details and events, which have rows of their own.

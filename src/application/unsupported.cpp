@@ -25,7 +25,6 @@ Status refuse_unsupported(const Asr& asr) {
       {!asr.provision.empty(), "provision", "provisioning", "install what the program needs on the node beforehand"},
       {asr.checkpoint_levels != std::vector<std::string>{"local"}, "checkpoint.levels", "a level other than local",
        R"(leave it out or give ["local"])"},
-      {asr.checkpoint_interval_auto, "checkpoint.interval", R"(the interval "auto")", R"(give a time, like "10m")"},
       {!asr.ports.empty(), "network.ports", "published ports", "leave them out"},
       {asr.disk_bytes > 0, "resources.disk", "a limit on disk space", "leave it out"},
       {!asr.health_command.empty(), "health", "a health command", "leave it out"},

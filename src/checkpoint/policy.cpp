@@ -10,18 +10,20 @@ constexpr Milliseconds kMinAutomatic = std::chrono::seconds(10);
 constexpr Milliseconds kMaxAutomatic = std::chrono::hours(1);
 constexpr Milliseconds kAssumedMeanFailure = std::chrono::hours(24);
 constexpr Milliseconds kAssumedCost = std::chrono::seconds(1);
-constexpr Milliseconds kMinLastChance = std::chrono::seconds(10);
-constexpr int kMaxBackoffShift = 3;
 
 }  // namespace
 
+std::optional<Milliseconds> periodic_interval(const PeriodicInput& input) {
+  if (!input.automatic) return input.interval;
+  return young_daly_interval(input.cost.value_or(kAssumedCost), input.mean_failure);
+}
+
 std::optional<WallTime> next_periodic(const PeriodicInput& input) {
-  if (!input.automatic && !input.interval) return std::nullopt;
-  const Milliseconds interval =
-      input.automatic ? young_daly_interval(input.cost.value_or(kAssumedCost), input.mean_failure) : *input.interval;
+  const auto interval = periodic_interval(input);
+  if (!interval) return std::nullopt;
   // The last one may be of before a restore: what runs now began with the restore.
   const WallTime from = std::max(input.running_since, input.last_begun.value_or(input.running_since));
-  return from + interval * (1 << std::clamp(input.failures_in_a_row, 0, kMaxBackoffShift));
+  return from + *interval * (input.failures_in_a_row > 0 ? 2 : 1);
 }
 
 Milliseconds young_daly_interval(Milliseconds cost, std::optional<Milliseconds> mean_failure) {
@@ -36,30 +38,11 @@ Milliseconds young_daly_interval(Milliseconds cost, std::optional<Milliseconds> 
   return Milliseconds(static_cast<Milliseconds::rep>(best));
 }
 
-std::optional<WallTime> last_chance(WallTime started, Milliseconds time_limit,
-                                    std::span<const Milliseconds> durations) {
+std::optional<WallTime> last_chance(WallTime started, Milliseconds time_limit, std::span<const Milliseconds> durations,
+                                    Milliseconds margin) {
   if (time_limit <= Milliseconds(0)) return std::nullopt;
   const Milliseconds longest = durations.empty() ? Milliseconds(0) : *std::ranges::max_element(durations);
-  const Milliseconds reserve = std::max(longest * 2, kMinLastChance);
-  return started + std::max(time_limit - reserve, Milliseconds(0));
-}
-
-std::vector<std::string> to_delete(std::span<const KeptCheckpoint> checkpoints, int keep) {
-  std::vector<KeptCheckpoint> newest_first(checkpoints.begin(), checkpoints.end());
-  std::ranges::sort(newest_first, [](const KeptCheckpoint& a, const KeptCheckpoint& b) {
-    return a.created_at != b.created_at ? a.created_at > b.created_at : a.id > b.id;
-  });
-  std::vector<std::string> gone;
-  int kept = 0;
-  for (const KeptCheckpoint& checkpoint : newest_first) {
-    const bool enough = kept >= std::max(keep, 1);
-    if (checkpoint.available && !enough) {
-      ++kept;
-    } else if (enough && !checkpoint.in_use) {
-      gone.push_back(checkpoint.id);
-    }
-  }
-  return gone;
+  return started + time_limit - std::min(std::max(longest * 2, margin), time_limit / 2);
 }
 
 }  // namespace cacs::checkpoint

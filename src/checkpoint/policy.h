@@ -1,15 +1,12 @@
 #pragma once
 
 #include <chrono>
-#include <cstddef>
 #include <optional>
 #include <span>
-#include <string>
-#include <vector>
 
 #include "base/time.h"
 
-/// When to save and what to keep: pure functions, the caller brings the clock.
+/// When to save: pure functions, the caller brings the clock.
 namespace cacs::checkpoint {
 
 using Milliseconds = std::chrono::milliseconds;
@@ -25,9 +22,12 @@ struct PeriodicInput {
   std::optional<Milliseconds> mean_failure;  ///< mean time between failures seen; unset: none yet
 };
 
+/// The time between periodic checkpoints as things are; none if there are none.
+std::optional<Milliseconds> periodic_interval(const PeriodicInput& input);
+
 /// When the next periodic checkpoint is due; none if there are no periodic ones. One interval after the last was
-/// *begun*, so that the rhythm does not drift with its cost. After failures it comes later each time (doubled, at most
-/// 8 intervals): what failed just now mostly fails again, and each attempt freezes the program.
+/// *begun*, so that the rhythm does not drift with its cost. After failures it comes after two: what failed just now
+/// mostly fails again, and each attempt may freeze the program.
 std::optional<WallTime> next_periodic(const PeriodicInput& input);
 
 /// Young's interval with Daly's correction (Daly 2006): sqrt(2 C M) (1 + sqrt(C/2M)/3 + (C/2M)/9) - C for C < 2M, else
@@ -35,18 +35,9 @@ std::optional<WallTime> next_periodic(const PeriodicInput& input);
 Milliseconds young_daly_interval(Milliseconds cost, std::optional<Milliseconds> mean_failure);
 
 /// When the checkpoint before the end of the job's time limit must begin, so that it is committed in time: twice the
-/// longest of the last ones before the end, and 10 s at least; not before `started`. None: no limit.
-std::optional<WallTime> last_chance(WallTime started, Milliseconds time_limit, std::span<const Milliseconds> durations);
-
-struct KeptCheckpoint {
-  std::string id;
-  WallTime created_at;
-  bool available = false;  ///< AVAILABLE, as opposed to FAILED; those under way are not to be listed
-  bool in_use = false;     ///< being restored from, verified or copied
-};
-
-/// The checkpoints to delete so that the `keep` newest available ones stay: older ones, and failed ones older than the
-/// oldest that stays. What is in use stays. The newest available one always stays, whatever `keep` says.
-std::vector<std::string> to_delete(std::span<const KeptCheckpoint> checkpoints, int keep);
+/// longest of the last ones before the end, and `margin` at least; but half of a short limit is there to work in. None:
+/// no limit.
+std::optional<WallTime> last_chance(WallTime started, Milliseconds time_limit, std::span<const Milliseconds> durations,
+                                    Milliseconds margin = std::chrono::seconds(10));
 
 }  // namespace cacs::checkpoint

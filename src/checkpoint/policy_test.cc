@@ -27,7 +27,7 @@ TEST(PolicyTest, FailuresSpaceAttemptsOutButNeverStopThem) {
   PeriodicInput input{.interval = minutes(1), .running_since = kStart, .failures_in_a_row = 1};
   EXPECT_EQ(next_periodic(input), kStart + minutes(2));
   input.failures_in_a_row = 1000;
-  EXPECT_EQ(next_periodic(input), kStart + minutes(8));
+  EXPECT_EQ(next_periodic(input), kStart + minutes(2));
 }
 
 TEST(PolicyTest, AutomaticIntervalFollowsCostAndFailures) {
@@ -48,35 +48,8 @@ TEST(PolicyTest, TheLastChanceLeavesTimeForTheCheckpoint) {
   EXPECT_EQ(last_chance(kStart, Milliseconds(0), durations), std::nullopt);
   EXPECT_EQ(last_chance(kStart, hours(1), durations), kStart + hours(1) - seconds(180));
   EXPECT_EQ(last_chance(kStart, hours(1), {}), kStart + hours(1) - seconds(10));
-  EXPECT_EQ(last_chance(kStart, seconds(5), durations), kStart);
-}
-
-std::vector<std::string> deleted(const std::vector<KeptCheckpoint>& checkpoints, int keep) {
-  return to_delete(checkpoints, keep);
-}
-
-TEST(PolicyTest, RetentionKeepsTheNewestThatAreGood) {
-  const std::vector<KeptCheckpoint> checkpoints{
-      {.id = "c3", .created_at = kStart + seconds(3), .available = true},
-      {.id = "c1", .created_at = kStart + seconds(1), .available = true},
-      {.id = "c2", .created_at = kStart + seconds(2), .available = false},
-      {.id = "c4", .created_at = kStart + seconds(4), .available = true},
-      {.id = "c5", .created_at = kStart + seconds(5), .available = false},
-  };
-  EXPECT_EQ(deleted(checkpoints, 2), (std::vector<std::string>{"c2", "c1"}));
-  EXPECT_EQ(deleted(checkpoints, 3), std::vector<std::string>{});
-  EXPECT_EQ(deleted(checkpoints, 1), (std::vector<std::string>{"c3", "c2", "c1"}));
-  EXPECT_EQ(deleted(checkpoints, 0), deleted(checkpoints, 1)) << "the newest good one always stays";
-  EXPECT_EQ(deleted({}, 1), std::vector<std::string>{});
-}
-
-TEST(PolicyTest, RetentionSparesWhatIsInUse) {
-  const std::vector<KeptCheckpoint> checkpoints{
-      {.id = "c1", .created_at = kStart, .available = true, .in_use = true},
-      {.id = "c2", .created_at = kStart, .available = true},
-      {.id = "c3", .created_at = kStart + seconds(1), .available = true},
-  };
-  EXPECT_EQ(deleted(checkpoints, 1), std::vector<std::string>{"c2"});
+  EXPECT_EQ(last_chance(kStart, hours(1), durations, minutes(5)), kStart + hours(1) - minutes(5));
+  EXPECT_EQ(last_chance(kStart, seconds(6), durations), kStart + seconds(3));
 }
 
 }  // namespace
