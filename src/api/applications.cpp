@@ -101,20 +101,6 @@ Response get_operation(const Call& call) {
   return view.ok() ? json_answer(200, operation_to_json(*view)) : problem_response(view.error());
 }
 
-Operation later(std::string path, std::string id, std::string summary, std::string_view what) {
-  return {.method = "POST",
-          .path = std::move(path),
-          .id = std::move(id),
-          .summary = std::move(summary) + " (not in this version)",
-          .kind = net::RouteKind::kInline,
-          .body = "AnyObject",
-          .answers = {{.status = 501,
-                       .schema = "Problem",
-                       .media = "application/problem+json",
-                       .description = "not in this version"}},
-          .handler = [what](const Call&) { return not_implemented(what); }};
-}
-
 }  // namespace
 
 void add_application_operations(std::vector<Operation>& operations) {

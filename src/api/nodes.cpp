@@ -18,8 +18,6 @@ net::Response nodes(const Call& call) {
   return json_answer(200, page_to_json(page, node_to_json));
 }
 
-net::Response drain(const Call& /*call*/) { return not_implemented("emptying a node"); }
-
 }  // namespace
 
 void add_node_operations(std::vector<Operation>& operations) {
@@ -35,17 +33,7 @@ void add_node_operations(std::vector<Operation>& operations) {
                         .summary = "The nodes of a cloud",
                         .answers = {{.schema = "NodeList", .description = "all of them"}},
                         .handler = nodes});
-  operations.push_back({.method = "POST",
-                        .path = "/nodes/{id}/drain",
-                        .id = "drainNode",
-                        .summary = "Empty a node for maintenance (not in this version)",
-                        .kind = net::RouteKind::kInline,
-                        .body = "AnyObject",
-                        .answers = {{.status = 501,
-                                     .schema = "Problem",
-                                     .media = "application/problem+json",
-                                     .description = "not in this version"}},
-                        .handler = drain});
+  operations.push_back(later("/nodes/{id}/drain", "drainNode", "Empty a node for maintenance", "emptying a node"));
 }
 
 }  // namespace cacs::api

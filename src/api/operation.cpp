@@ -180,6 +180,20 @@ net::Response not_implemented(std::string_view what) {
                                    .with_type("not-implemented"));
 }
 
+Operation later(std::string path, std::string id, std::string summary, std::string_view what) {
+  return {.method = "POST",
+          .path = std::move(path),
+          .id = std::move(id),
+          .summary = std::move(summary) + " (not in this version)",
+          .kind = net::RouteKind::kInline,
+          .body = "AnyObject",
+          .answers = {{.status = 501,
+                       .schema = "Problem",
+                       .media = "application/problem+json",
+                       .description = "not in this version"}},
+          .handler = [what](const Call&) { return not_implemented(what); }};
+}
+
 net::Response accepted(const Call& call, const application::Started& started, std::string_view kind,
                        std::string_view application) {
   auto view = call.backend.service.get_operation(call.caller, started.operation);

@@ -97,6 +97,8 @@ std::string media_type(std::string_view header);
 bool accepts(const net::Request& request, std::string_view media);
 
 net::Response not_implemented(std::string_view what);
+/// A POST that this version answers so; `summary` is the document's, `what` the problem's. Both outlive the operation.
+Operation later(std::string path, std::string id, std::string summary, std::string_view what);
 
 /// The answer to a call that started something that takes time: 202, Location of the operation, and the operation.
 net::Response accepted(const Call& call, const application::Started& started, std::string_view kind,

@@ -1,15 +1,10 @@
 // Readers of the output against the manager with a real database and a node in memory: whatever becomes of pods, node
 // and server, who applies the chunks in order has what the log holds.
 
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
 #include <random>
 #include <thread>
 
-#include "application/fake_node.h"
-#include "application/manager.h"
+#include "application/manager_fixture.h"
 
 namespace cacs::application {
 namespace {
@@ -50,29 +45,8 @@ struct Reader {
   }
 };
 
-class ManagerLogsTest : public ::testing::Test {
+class ManagerLogsTest : public ManagerFixture {
  protected:
-  ManagerLogsTest() {
-    std::string name = "/tmp/cacs-manager-logs-XXXXXX";
-    directory_ = ::mkdtemp(name.data());
-    start();
-  }
-  ~ManagerLogsTest() override {
-    stop();
-    std::filesystem::remove_all(directory_);
-  }
-  void start() {
-    auto database = database::open_sqlite(directory_ / "cacs.db");
-    ASSERT_TRUE(database.ok()) << database.error().to_string();
-    database_ = *std::move(database);
-    auto manager = Manager::start(*database_, {{"local", &cloud_}}, options_);
-    ASSERT_TRUE(manager.ok()) << manager.error().to_string();
-    manager_ = *std::move(manager);
-  }
-  void stop() {
-    manager_.reset();
-    database_.reset();
-  }
   void submit(milliseconds time_limit = {}) {
     Asr asr;
     asr.name = "test";
@@ -81,20 +55,8 @@ class ManagerLogsTest : public ::testing::Test {
     asr.time_limit = time_limit;
     id_ = manager_->submit({}, asr).value().id;
   }
-  template <typename Condition>
-  static bool wait_until(Condition condition) {
-    const auto end = steady_clock::now() + std::chrono::seconds(60);
-    while (!condition()) {
-      if (steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(milliseconds(2));
-    }
-    return true;
-  }
   bool wait_state(const std::string& wanted, int incarnation = 0) {
-    return wait_until([&] {
-      const auto view = manager_->get({}, id_);
-      return view.ok() && (*view)->state == wanted && (*view)->incarnation >= incarnation;
-    });
+    return ManagerFixture::wait_state(id_, wanted, incarnation);
   }
   [[nodiscard]] int incarnation() { return (*manager_->get({}, id_).value()).incarnation; }
   std::string checkpoint() {
@@ -114,8 +76,7 @@ class ManagerLogsTest : public ::testing::Test {
     ASSERT_TRUE(wait_state("RUNNING", before + 1));
   }
   void print(const std::string& text, const std::string& stream = "stdout") { node().print(uid(), stream, text); }
-  FakeNode& node() { return cloud_.node(); }
-  [[nodiscard]] std::string uid() const { return id_ + ".pod-0"; }
+  [[nodiscard]] std::string uid() const { return ManagerFixture::uid(id_); }
   /// Reads to the end of what there is, and compares.
   void expect_whole(Reader& reader) {
     const auto pod = node().pod(uid());
@@ -129,14 +90,6 @@ class ManagerLogsTest : public ::testing::Test {
     EXPECT_EQ(reader.has["stderr"], output["stderr"]);
   }
 
-  ManagerOptions options_{.workers = 4,
-                          .poll_wait = milliseconds(50),
-                          .reconnect_wait = milliseconds(5),
-                          .time_limit_margin = milliseconds(200)};
-  std::filesystem::path directory_;
-  FakeCloud cloud_;
-  std::unique_ptr<database::Database> database_;
-  std::unique_ptr<Manager> manager_;
   std::string id_;
 };
 

@@ -1,50 +1,18 @@
 // The manager with its threads and a real database against a node in memory: what it starts comes to an end, whatever
 // is lost on the way, and when all is deleted nothing is left anywhere.
 
-#include "application/manager.h"
-
-#include <gtest/gtest.h>
-#include <unistd.h>
-
-#include <filesystem>
 #include <random>
 #include <thread>
 
-#include "application/fake_node.h"
+#include "application/manager_fixture.h"
 
 namespace cacs::application {
 namespace {
 
 using std::chrono::milliseconds;
-using std::chrono::steady_clock;
 
-constexpr std::chrono::seconds kLimit(60);
-
-class ManagerTest : public ::testing::Test {
+class ManagerTest : public ManagerFixture {
  protected:
-  ManagerTest() {
-    char name[] = "/tmp/cacs-manager-XXXXXX";
-    directory_ = ::mkdtemp(name);
-    start();
-  }
-  ~ManagerTest() override {
-    stop();
-    std::filesystem::remove_all(directory_);
-  }
-
-  void start() {
-    auto database = database::open_sqlite(directory_ / "cacs.db");
-    ASSERT_TRUE(database.ok()) << database.error().to_string();
-    database_ = *std::move(database);
-    auto manager = Manager::start(*database_, {{"local", &cloud_}}, options_);
-    ASSERT_TRUE(manager.ok()) << manager.error().to_string();
-    manager_ = *std::move(manager);
-  }
-  void stop() {
-    manager_.reset();
-    database_.reset();
-  }
-
   static Asr asr() {
     Asr asr;
     asr.name = "test";
@@ -56,24 +24,9 @@ class ManagerTest : public ::testing::Test {
     EXPECT_TRUE(started.ok()) << started.error().to_string();
     return started.ok() ? started->id : "";
   }
-  template <typename Condition>
-  static bool wait_until(Condition condition) {
-    const auto end = steady_clock::now() + kLimit;
-    while (!condition()) {
-      if (steady_clock::now() > end) return false;
-      std::this_thread::sleep_for(milliseconds(2));
-    }
-    return true;
-  }
   std::string state(const std::string& id) {
     const auto view = manager_->get({}, id);
     return view.ok() ? (*view)->state : "";
-  }
-  bool wait_state(const std::string& id, const std::string& wanted, int incarnation = 0) {
-    return wait_until([&] {
-      const auto view = manager_->get({}, id);
-      return view.ok() && (*view)->state == wanted && (*view)->incarnation >= incarnation;
-    });
   }
   OperationView wait_operation(const std::string& id) {
     OperationView last;
@@ -101,17 +54,6 @@ class ManagerTest : public ::testing::Test {
     EXPECT_EQ(cloud_.claims(), 0U);
     EXPECT_EQ(node().frozen(), 0);
   }
-  FakeNode& node() { return cloud_.node(); }
-  static std::string uid(const std::string& id) { return id + ".pod-0"; }
-
-  ManagerOptions options_{.workers = 4,
-                          .poll_wait = milliseconds(50),
-                          .reconnect_wait = milliseconds(5),
-                          .time_limit_margin = milliseconds(200)};
-  std::filesystem::path directory_;
-  FakeCloud cloud_;
-  std::unique_ptr<database::Database> database_;
-  std::unique_ptr<Manager> manager_;
 };
 
 TEST_F(ManagerTest, RunsSavesAndCompletes) {
