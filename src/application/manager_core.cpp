@@ -109,8 +109,8 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
       if (!is_wanted(record.state, action)) cancelled.request_stop();
     }
   }
-  post_views(record);
   dispatch(record, event.kind == EventKind::kRecovered ? wanted(record.state) : next.actions);
+  post_views(record);  // after it: the timers are armed
   return {};
 }
 
