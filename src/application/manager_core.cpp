@@ -96,10 +96,10 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
       return stored.error();
     }
     ++record.version.version;
-    for (const auto& done : finished) board_.post_operation(done);
   }
   if (gone) {
     board_.remove(record.id);
+    for (const auto& done : finished) board_.post_operation(done);
     board_.announce(last_event_);
     records_.erase(record.id);  // `record` is gone from here on
     return {};
@@ -110,7 +110,7 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
     }
   }
   dispatch(record, event.kind == EventKind::kRecovered ? wanted(record.state) : next.actions);
-  post_views(record);  // after it: the timers are armed
+  post_views(record, finished);  // after it: the timers are armed
   return {};
 }
 
@@ -246,7 +246,7 @@ void Manager::Core::note_times(Record& record, const State& before) {
   std::erase_if(record.details, [&](const auto& each) { return find_checkpoint(record.state, each.first) == nullptr; });
 }
 
-void Manager::Core::post_views(const Record& record) {
+void Manager::Core::post_views(const Record& record, const std::vector<OperationView>& finished) {
   Posted posted;
   posted.tenant = record.tenant;
   posted.logs = record.logs;
@@ -269,6 +269,8 @@ void Manager::Core::post_views(const Record& record) {
     view.updated_at = wall_now();
     board_.post_operation(view);
   }
+  // Who sees that an operation has ended sees what it has brought.
+  for (const auto& done : finished) board_.post_operation(done);
   board_.announce(last_event_);
 }
 

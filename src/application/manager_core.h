@@ -76,7 +76,7 @@ class Manager::Core {
   [[nodiscard]] std::optional<WallTime> last_save(const Record& record) const;
   void arm_time_limit(Record& record);
   void time_limit_due(const std::string& application);
-  void post_views(const Record& record);
+  void post_views(const Record& record, const std::vector<OperationView>& finished = {});
   static OperationView open_view(const Record& record, const OpenOperation& open);
 
   // manager_pump.cpp
