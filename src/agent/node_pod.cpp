@@ -355,6 +355,7 @@ Status NodePod::take_over() {
   }
   if (const auto retired = read_text_file(retired_file(), 4096)) {
     CACS_ASSIGN(const JsonObject exit, parse_json_object(*retired, "retired.json"));
+    load_log_base(true);
     {
       const std::lock_guard lock(mutex_);
       state_ = State::kExited;
