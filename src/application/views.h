@@ -29,7 +29,7 @@ struct EventView {
   std::uint64_t id = 0;  ///< rises over the server's whole life; never reused
   WallTime time;
   std::string application;  ///< empty for events of the server itself
-  std::string kind;         ///< "application.state", "checkpoint.state", "operation.state", "application.rollback", ...
+  std::string kind;         ///< "application.state", "checkpoint.state", ...: docs/api-resources.md
   std::string message;
   JsonObject data;
 };
