@@ -370,6 +370,7 @@ int run_init(int argc, char** argv) {
   if (!listen_on_socket()) return fail("listen on " CACS_INIT_SOCKET, errno);
   fcntl(kReadyFd, F_SETFD, FD_CLOEXEC);
   g_init.application = launch_application(argv[2], argv[3], argv + 4);
+  static_assert(CACS_APPLICATION_PID == 2, "init forks nothing before the application");
   if (g_init.application < 0) {
     dprintf(kReadyFd, "E%d", static_cast<int>(-g_init.application));
     record_exec_failure(g_init.incarnation, static_cast<int>(-g_init.application));

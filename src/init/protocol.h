@@ -30,6 +30,9 @@
 #define CACS_INIT_MAX_LINE 4096
 #define CACS_INIT_MAX_EXEC (1 << 20)
 
+/// The application's pid inside the pod: the first child of the first process, also after every restore.
+#define CACS_APPLICATION_PID 2
+
 #define CACS_POD_DIR "/.cacs"
 #define CACS_INIT_SOCKET CACS_POD_DIR "/init.sock"
 /// The shim writes the pod's incarnation here after rolling the delta back and before the engine runs; one decimal

@@ -122,6 +122,7 @@ class Shim {
   void remove_engine_group();
   void reap_orphans() const;
   Status check_outside() const;
+  Status check_application() const;
   JsonObject cut_timings() const;
   static void answer_notify(const UniqueFd& connection, bool go);
 

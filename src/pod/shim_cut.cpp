@@ -20,6 +20,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "base/time.h"
+#include "pod/application_process.h"
 #include "pod/root.h"
 #include "pod/shim.h"
 
@@ -63,6 +64,14 @@ Status Shim::check_outside() const {
                         (connections.size() > 1 ? " and " + std::to_string(connections.size() - 1) + " more" : ""),
                     "close it before the checkpoint; `cacs explain` names the process")
       .with_type("outside-connection");
+}
+
+/// An application that was killed just before the freeze is in the images as what init has yet to reap: whatever is
+/// restored from them dies at once, again and again.
+Status Shim::check_application() const {
+  CACS_ASSIGN(const bool lives, application_lives(init_->pid));
+  if (lives) return {};
+  return make_error(ErrorCode::kConflict, "the application ended while it was being saved");
 }
 
 Status Shim::op_cut(const JsonObject& message) {
@@ -128,8 +137,10 @@ void Shim::on_notify() {
 
 void Shim::on_post_dump(UniqueFd connection) {
   if (!cut_.abort_wanted) {
-    // A connection may have been opened between the first look and the freeze.
-    if (const Status inside = check_outside(); !inside) {
+    // A connection may have been opened between the first look and the freeze, and the application may have died.
+    Status inside = check_application();
+    if (inside) inside = check_outside();
+    if (!inside) {
       cut_.abort_wanted = true;
       cut_.failed_in_frozen_check = true;
       cut_.abort_reason = inside.error();

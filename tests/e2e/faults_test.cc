@@ -284,5 +284,62 @@ TEST_F(DurabilityTest, EverythingOfACheckpointIsDurableBeforeItsManifestAndTheMa
   EXPECT_EQ(lines[find("sync " + repository + "/manifests", renamed)], "sync " + repository + "/manifests");
 }
 
+/// The engine behind a script that, where it finds the file `kill-now`, stops the pod's init and kills the program
+/// before it dumps: the instant between a program's death and anybody's noticing it, made as long as it takes.
+class DyingTest : public FaultsTest {
+ protected:
+  void make_place() override {
+    const char* real = std::getenv("CACS_CRIU");
+    engine_was_named_ = real != nullptr;
+    real_ = real != nullptr ? real : (cacs().parent_path() / "../../engine/criu/bin/criu").string();
+    const auto script = dir_ / "engine.sh";
+    const std::string text =
+        "#!/bin/sh\n"
+        "here=" +
+        dir_.string() +
+        "\n"
+        "if [ \"$1\" = dump ] && [ -e $here/kill-now ]; then\n"
+        "  previous=\n"
+        "  for word; do [ \"$previous\" = --tree ] && init=$word; previous=$word; done\n"
+        "  kill -STOP $init\n"
+        "  read -r program rest < /proc/$init/task/$init/children\n"
+        "  kill -KILL $program\n"
+        "  mv $here/kill-now $here/killed && echo $init > $here/killed\n"
+        "fi\n"
+        "exec " +
+        real_ + " \"$@\"\n";
+    ASSERT_TRUE(write_file_durably(script, text, 0755).ok());
+    ::setenv("CACS_CRIU", script.c_str(), 1);
+  }
+  void remove_place() override {
+    if (engine_was_named_) {
+      ::setenv("CACS_CRIU", real_.c_str(), 1);
+    } else {
+      ::unsetenv("CACS_CRIU");
+    }
+  }
+
+  std::string real_;
+  bool engine_was_named_ = false;
+};
+
+TEST_F(DyingTest, ACheckpointOfAProgramThatHasJustDiedIsNone) {
+  const std::string id = submit({{"command", JsonArray{program("worker"), "60", "/work", "20"}}});
+  ASSERT_TRUE(wait_output(id, "round 10 "));
+  const std::string good = checkpoint(id);
+  ASSERT_TRUE(wait_output(id, "round 15 "));
+  ASSERT_TRUE(write_file_durably(dir_ / "kill-now", "").ok());
+  const JsonObject failed = try_checkpoint(id);
+  EXPECT_EQ(json_string_or(failed, "state", ""), "FAILED") << boost::json::serialize(failed);
+  EXPECT_NE(boost::json::serialize(failed).find("ended while it was being saved"), std::string::npos)
+      << boost::json::serialize(failed);
+  const auto init = static_cast<pid_t>(std::stol(read_text_file(dir_ / "killed").value()));
+  ASSERT_GT(init, 1);
+  ::kill(init, SIGCONT);
+  ASSERT_TRUE(wait_until([&] { return state_of(id) == "COMPLETED"; }));
+  EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 2);
+  EXPECT_EQ(json_string_or(application(id), "restored_from", ""), good);
+}
+
 }  // namespace
 }  // namespace cacs::e2e
