@@ -239,8 +239,7 @@ ActionResult Run::begin_cut() {
   }
   // A dump may take long: one that nobody wants any more is ended now. The abort that the machine wants next comes
   // after this action, so that it is the last word; what it fails with here it is told again there.
-  if (context_.cancelled.stop_requested()) [[maybe_unused]]
-    const ActionResult told = abort_cut();
+  if (context_.cancelled.stop_requested()) static_cast<void>(abort_cut());
   std::optional<Error> first;
   for (std::future<Status>& each : begun) {
     const Status status = each.get();

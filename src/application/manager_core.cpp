@@ -298,14 +298,7 @@ void Manager::Core::dispatch(Record& record, const std::vector<Action>& actions)
 void Manager::Core::arm_timer(Record& record, const Action& action) {
   std::chrono::milliseconds delay(action.delay_ms);
   if (record.state.phase == Phase::kRunning && record.state.stage != StartStage::kBackoff) {
-    const auto input = periodic_input(record);
-    const auto due = checkpoint::next_periodic(input);
-    // One that is overdue (it takes longer than the interval, or the server was away) leaves the program half an
-    // interval.
-    if (due) {
-      delay = std::max(std::chrono::ceil<std::chrono::milliseconds>(*due - wall_now()),
-                       *checkpoint::periodic_interval(input) / 2);
-    }
+    delay = checkpoint::periodic_delay(periodic_input(record), wall_now()).value_or(delay);
     record.next_checkpoint_at = wall_now() + delay;
   }
   Event event{.kind = EventKind::kTimer, .timer = action.timer};

@@ -26,6 +26,13 @@ std::optional<WallTime> next_periodic(const PeriodicInput& input) {
   return from + *interval * (input.failures_in_a_row > 0 ? 2 : 1);
 }
 
+std::optional<Milliseconds> periodic_delay(const PeriodicInput& input, WallTime now) {
+  const auto interval = periodic_interval(input);
+  const auto due = next_periodic(input);
+  if (!interval || !due) return std::nullopt;
+  return std::clamp(std::chrono::ceil<Milliseconds>(*due - now), *interval / 2, *interval * 2);
+}
+
 Milliseconds young_daly_interval(Milliseconds cost, std::optional<Milliseconds> mean_failure) {
   const auto c = static_cast<double>(std::max(cost, Milliseconds(1)).count());
   const auto m = static_cast<double>(std::max(mean_failure.value_or(kAssumedMeanFailure), Milliseconds(1)).count());

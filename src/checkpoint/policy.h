@@ -30,6 +30,11 @@ std::optional<Milliseconds> periodic_interval(const PeriodicInput& input);
 /// mostly fails again, and each attempt may freeze the program.
 std::optional<WallTime> next_periodic(const PeriodicInput& input);
 
+/// How long from `now` on to wait for it. One that is overdue (it takes longer than the interval, or the server was
+/// away) leaves the program half an interval; and none waits longer than two, whatever was done to the wall clock
+/// meanwhile.
+std::optional<Milliseconds> periodic_delay(const PeriodicInput& input, WallTime now);
+
 /// Young's interval with Daly's correction (Daly 2006): sqrt(2 C M) (1 + sqrt(C/2M)/3 + (C/2M)/9) - C for C < 2M, else
 /// M; between 10 s and 1 h. M, when no failure was seen: one a day.
 Milliseconds young_daly_interval(Milliseconds cost, std::optional<Milliseconds> mean_failure);

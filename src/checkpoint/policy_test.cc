@@ -30,6 +30,14 @@ TEST(PolicyTest, FailuresSpaceAttemptsOutButNeverStopThem) {
   EXPECT_EQ(next_periodic(input), kStart + minutes(2));
 }
 
+TEST(PolicyTest, TheWaitIsBoundedWhateverTheClockSays) {
+  const PeriodicInput input{.interval = minutes(10), .running_since = kStart};
+  EXPECT_EQ(periodic_delay({.running_since = kStart}, kStart), std::nullopt);
+  EXPECT_EQ(periodic_delay(input, kStart + minutes(3)), Milliseconds(minutes(7)));
+  EXPECT_EQ(periodic_delay(input, kStart + hours(5)), Milliseconds(minutes(5))) << "overdue";
+  EXPECT_EQ(periodic_delay(input, kStart - hours(5)), Milliseconds(minutes(20))) << "the clock was set back";
+}
+
 TEST(PolicyTest, AutomaticIntervalFollowsCostAndFailures) {
   // sqrt(2 * 10 s * 10000 s) = 447.2 s; Daly's correction with C/2M = 0.0005: * 1.00751 - 10 s.
   const Milliseconds interval = young_daly_interval(seconds(10), seconds(10'000));
