@@ -1,13 +1,12 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <cstring>
 #include <span>
 #include <string>
 #include <string_view>
-
-#include "base/hash.h"
 
 namespace cacs::repository {
 
@@ -20,11 +19,21 @@ class ByteWriter {
       out_ += static_cast<char>(static_cast<unsigned char>(static_cast<std::uint64_t>(value) >> (8 * i)));
     }
   }
+  /// LEB128: seven bits a byte, the lowest first.
+  void varint(std::uint64_t value) {
+    while (value >= 0x80) {
+      out_ += static_cast<char>(static_cast<unsigned char>(value) | 0x80U);
+      value >>= 7U;
+    }
+    out_ += static_cast<char>(static_cast<unsigned char>(value));
+  }
+  /// Small numbers of either sign: zigzag, then LEB128.
+  void signed_varint(std::int64_t value) {
+    varint((static_cast<std::uint64_t>(value) << 1U) ^ static_cast<std::uint64_t>(value >> 63U));
+  }
+  void raw(std::span<const std::byte> value) { out_.append(reinterpret_cast<const char*>(value.data()), value.size()); }
   void text(std::string_view value) { out_ += value; }
   void zeros(std::size_t count) { out_.append(count, '\0'); }
-  void digest(const Digest& value) {
-    out_.append(reinterpret_cast<const char*>(value.bytes.data()), value.bytes.size());
-  }
   void reserve(std::size_t bytes) { out_.reserve(bytes); }
   [[nodiscard]] const std::string& view() const { return out_; }
   [[nodiscard]] std::string take() { return std::move(out_); }
@@ -46,15 +55,33 @@ class ByteReader {
     for (std::size_t i = bytes.size(); i-- > 0;) value = (value << 8U) | static_cast<std::uint64_t>(bytes[i]);
     return static_cast<T>(value);
   }
+  std::uint64_t varint() {
+    std::uint64_t value = 0;
+    for (unsigned shift = 0; shift < 64; shift += 7) {
+      const auto byte = number<std::uint8_t>();
+      if (shift == 63 && byte > 1) break;
+      value |= static_cast<std::uint64_t>(byte & 0x7fU) << shift;
+      // One way to write each number: no zero byte at the end of a longer one.
+      if (byte == 0 && shift > 0) break;
+      if ((byte & 0x80U) == 0) return value;
+    }
+    failed_ = true;
+    return 0;
+  }
+  std::int64_t signed_varint() {
+    const std::uint64_t value = varint();
+    return static_cast<std::int64_t>((value >> 1U) ^ (~(value & 1U) + 1U));
+  }
+  template <std::size_t N>
+  std::array<std::byte, N> bytes() {
+    std::array<std::byte, N> value{};
+    const auto from = take(N);
+    if (!from.empty()) std::memcpy(value.data(), from.data(), N);
+    return value;
+  }
   std::string_view text(std::size_t length) {
     const auto bytes = take(length);
     return {reinterpret_cast<const char*>(bytes.data()), bytes.size()};
-  }
-  Digest digest() {
-    Digest value;
-    const auto bytes = take(value.bytes.size());
-    if (!bytes.empty()) std::memcpy(value.bytes.data(), bytes.data(), bytes.size());
-    return value;
   }
   bool zeros(std::size_t count) {
     for (const std::byte byte : take(count)) {

@@ -1,8 +1,8 @@
 #include "repository/chunker.h"
 
 #include <algorithm>
-#include <array>
 #include <cstring>
+#include <string>
 
 namespace cacs::repository {
 
@@ -11,28 +11,21 @@ namespace {
 constexpr std::size_t kWindowBytes = std::size_t{1} << 20U;
 constexpr std::size_t kPage = 4096;
 
-/// 256 fixed random numbers (splitmix64 from a fixed seed): part of the format only in that changing them ends
-/// deduplication against what was stored before.
-constexpr std::array<std::uint64_t, 256> make_gear() {
-  std::array<std::uint64_t, 256> gear{};
-  std::uint64_t state = 0x43414353'67656172U;
-  for (auto& value : gear) {
-    state += 0x9e3779b97f4a7c15U;
-    std::uint64_t mixed = state;
-    mixed = (mixed ^ (mixed >> 30U)) * 0xbf58476d1ce4e5b9U;
-    mixed = (mixed ^ (mixed >> 27U)) * 0x94d049bb133111ebU;
-    value = mixed ^ (mixed >> 31U);
-  }
-  return gear;
-}
-constexpr auto kGear = make_gear();
-
 bool all_zero(std::span<const std::byte> data) {
   // Equal to itself shifted by one byte and starting with zero: memcmp does the work at the speed of memory.
   return data.empty() || (data[0] == std::byte{0} && std::memcmp(data.data(), data.data() + 1, data.size() - 1) == 0);
 }
 
 }  // namespace
+
+GearTable make_gear(const SecretKey& key) {
+  GearTable gear{};
+  for (std::size_t at = 0; at < gear.size(); at += 4) {
+    const SecretKey random = derive_key(key, "cacs gear " + std::to_string(at));
+    std::memcpy(&gear.at(at), random.bytes().data(), SecretKey::kBytes);
+  }
+  return gear;
+}
 
 ChunkSizes chunk_sizes(StreamKind kind) {
   switch (kind) {
@@ -46,19 +39,20 @@ ChunkSizes chunk_sizes(StreamKind kind) {
   return {.unit = kPage};
 }
 
-std::size_t find_cut(std::span<const std::byte> data, const ChunkSizes& sizes) {
+std::size_t find_cut(std::span<const std::byte> data, const ChunkSizes& sizes, const GearTable& gear) {
   if (sizes.mask_bits == 0) return std::min(data.size(), sizes.unit);
   const std::size_t end = std::min(data.size(), sizes.max);
   const std::uint64_t mask = ((std::uint64_t{1} << sizes.mask_bits) - 1) << (64 - sizes.mask_bits);
   std::uint64_t hash = 0;
   for (std::size_t i = sizes.min; i < end; ++i) {
-    hash = (hash << 1U) + kGear[static_cast<std::size_t>(data[i])];
+    hash = (hash << 1U) + gear[static_cast<std::size_t>(data[i])];
     if ((hash & mask) == 0) return i + 1;
   }
   return end;
 }
 
-Chunker::Chunker(StreamKind kind) : sizes_(chunk_sizes(kind)), window_(kWindowBytes) {}
+Chunker::Chunker(StreamKind kind, const GearTable& gear)
+    : sizes_(chunk_sizes(kind)), gear_(gear), window_(kWindowBytes) {}
 
 Status Chunker::run(Source& source, const Output& output) {
   filled_ = 0;
@@ -125,7 +119,7 @@ Status Chunker::cut(const Output& output) {
     const std::size_t segment_end = std::min(zero_at, limit);
     const bool complete = final || zero_at < limit;
     if (!complete && segment_end - at < longest) break;
-    const std::size_t length = find_cut(std::span(window_).subspan(at, segment_end - at), sizes_);
+    const std::size_t length = find_cut(std::span(window_).subspan(at, segment_end - at), sizes_, gear_);
     CACS_TRY(output.chunk(std::span(window_).subspan(at, length)));
     at += length;
   }

@@ -1,10 +1,12 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <map>
 
 #include "base/log.h"
 #include "repository/core.h"
 #include "repository/layout.h"
+#include "repository/pack_rewriter.h"
 #include "repository/reach.h"
 #include "repository/repository.h"
 
@@ -15,176 +17,170 @@ namespace {
 /// One collection. The order of its steps, and what an interruption leaves, is a table in docs/repository.md.
 class Collection {
  public:
-  Collection(Core& core, const CollectOptions& options) : core_(core), options_(options), reach_(core) {}
+  Collection(Core& core, const CollectOptions& options)
+      : core_(core), options_(options), reach_(core), context_(core.keys()) {}
 
   Result<CollectResult> run() {
     CACS_TRY(mark_all(core_, reach_, [](const Error& error) -> Status {
       return error.with_hint("nothing was removed; remove what it names, then collect again");
     }));
-    CACS_TRY(remove_damaged());
-    std::vector<std::shared_ptr<const Pack>> dead;
-    for (const auto& pack : core_.chunks.packs()) {
-      if (reach_.live_bytes(*pack) == 0) dead.push_back(pack);
+    CACS_TRY(remove_superseded());
+    CACS_TRY(core_.store.catalog().load_hooks());  // for what cannot be opened
+    for (const std::uint32_t number : core_.store.catalog().present()) {
+      CACS_TRY(reach_.is_needed(number) ? rewrite_if_worth_it(number) : remove_pack(number));
     }
-    CACS_TRY(remove_packs(dead));
-    CACS_TRY(rewrite(choose()));
-    CACS_TRY(core_.chunks.refresh());
     CACS_TRY(remove_quarantines());
     return std::move(result_);
   }
 
  private:
-  [[nodiscard]] static std::uint64_t payload(const Pack& pack) {
-    return pack.file_size - kPackHeaderBytes - kPackTrailerBytes - pack.entries.size() * kPackEntryBytes;
+  /// Generations that a later one has replaced, in a collection that was interrupted.
+  Status remove_superseded() {
+    std::vector<std::pair<std::string, std::uint64_t>> superseded;
+    CACS_TRY(core_.backend().list(std::string(kPackPrefix), [&](const ObjectInfo& object) -> Status {
+      const auto name = parse_pack_name(object.name);
+      if (!name) return {};
+      const auto known = core_.store.catalog().pack(core_.store.catalog().number_of(name->id));
+      if (name->generation < known.generation) superseded.emplace_back(object.name, object.size);
+      return {};
+    }));
+    for (const auto& [name, size] : superseded) CACS_TRY(remove_object(name, size));
+    return {};
   }
 
-  /// Packs that are worth writing anew.
-  std::vector<std::shared_ptr<const Pack>> choose() {
-    std::vector<std::shared_ptr<const Pack>> chosen;
-    std::vector<std::shared_ptr<const Pack>> small;
-    for (const auto& pack : core_.chunks.packs()) {
-      const std::uint64_t live = reach_.live_bytes(*pack);
-      const std::uint64_t garbage = payload(*pack) - live;
-      if (live == 0) continue;  // dead, and removed already
-      if (static_cast<double>(garbage) > options_.max_garbage * static_cast<double>(payload(*pack))) {
-        chosen.push_back(pack);
-      } else {
-        result_.bytes_garbage += garbage;
-        if (pack->file_size < kPackTargetBytes / 4) small.push_back(pack);
-      }
-    }
-    if (small.size() > options_.max_small_packs) chosen.insert(chosen.end(), small.begin(), small.end());
-    return chosen;
+  Status remove_object(const std::string& name, std::uint64_t size) {
+    auto status = core_.backend().remove(name);
+    if (!status && status.error().code != ErrorCode::kNotFound) return status;
+    ++result_.packs_removed;
+    result_.bytes_freed += size;
+    return {};
   }
 
-  /// Everything that is reached was found in other packs, so these hold nothing that is needed.
-  Status remove_damaged() {
-    for (const auto& [id, error] : core_.chunks.damaged()) {
-      if (error.code != ErrorCode::kCorrupt) continue;  // of a newer version: not ours to judge
-      spdlog::warn("collection removes a damaged pack that nothing needs: {}", error.to_string());
-      CACS_TRY(core_.storage->remove(pack_file(id)));
-      ++result_.packs_removed;
+  /// Everything that is reached was found in other packs. One that a newer version has written is not ours to judge.
+  Status remove_pack(std::uint32_t number) {
+    const auto pack = core_.store.catalog().pack(number);
+    const auto damaged = core_.store.catalog().damaged();
+    if (const auto found = damaged.find(pack.id.to_hex()); found != damaged.end()) {
+      if (found->second.code != ErrorCode::kCorrupt) return {};
+      spdlog::warn("collection removes a damaged pack that nothing needs: {}", found->second.to_string());
     }
+    CACS_TRY(remove_object(pack_name(pack.id, pack.generation), pack.size));
+    core_.store.forget(number);
+    return {};
+  }
+
+  Status rewrite_if_worth_it(std::uint32_t number) {
+    CACS_ASSIGN(const auto pack, core_.store.open(number));
+    std::uint64_t live = 0;
+    std::uint64_t all = 0;
+    pack->table.for_each([&](Slot slot, const SlotPlace& place) {
+      all += place.length;
+      if (reach_.is_live(number, slot)) live += place.length;
+    });
+    const std::uint64_t size = core_.store.catalog().pack(number).size;
+    const double garbage = static_cast<double>(all - live) / static_cast<double>(all);
+    const auto garbage_bytes = static_cast<std::uint64_t>(static_cast<double>(size) * garbage);
+    if (live == all) return {};
+    if (garbage <= options_.max_garbage) {
+      result_.bytes_garbage += garbage_bytes;
+      return {};
+    }
+    auto rewritten =
+        rewrite_pack(core_, *pack, context_, [&](Slot slot) { return reach_.is_live(number, slot); });
+    if (!rewritten && rewritten.error().code == ErrorCode::kCorrupt) {
+      result_.problems.push_back(rewritten.error());  // the pack stays as it is
+      result_.bytes_garbage += garbage_bytes;
+      return {};
+    }
+    if (!rewritten) return rewritten.error();
+    ++result_.packs_written;
+    CACS_TRY(remove_object(pack->name, size));
+    result_.bytes_freed -= std::min(result_.bytes_freed, rewritten->size);
+    core_.store.add(rewritten->pack, rewritten->size, rewritten->hooks);
     return {};
   }
 
   /// Those of packs that are gone. Their packs' removal is durable.
   Status remove_quarantines() {
-    const auto names = core_.storage->list(std::string(kDamageDirectory));
-    if (!names && names.error().code == ErrorCode::kNotFound) return {};
-    if (!names) return names.error();
-    CACS_ASSIGN(const auto packs, list_ids(*core_.storage, kPackDirectory, kPackSuffix));
-    for (const auto& name : *names) {
-      const std::string id = id_of_file(name, kDamageSuffix);
-      if (id.empty() || std::binary_search(packs.begin(), packs.end(), id)) continue;
-      CACS_TRY(remove_document_file(*core_.storage, kDamageDirectory, damage_file(id)));
+    for (const PackId& id : core_.store.quarantine_list().packs()) {
+      const auto number = core_.store.catalog().number_of(id);
+      if (core_.store.catalog().pack(number).generation == 0) CACS_TRY(core_.store.quarantine_list().drop(id));
     }
     return {};
-  }
-
-  /// Writes the live chunks of these packs into new ones, as many old packs at a time as fill a new one, so that the
-  /// space needed meanwhile is small. Old ones go only when the new one is durable.
-  Status rewrite(const std::vector<std::shared_ptr<const Pack>>& packs) {
-    std::vector<std::shared_ptr<const Pack>> moved;
-    auto writer = std::make_unique<PackWriter>(*core_.storage, core_.chunks);
-    std::uint64_t pending = 0;
-    const auto finish = [&]() -> Status {
-      CACS_TRY(writer->publish());
-      if (writer->stored_bytes() > 0) {
-        ++result_.packs_written;
-        result_.bytes_freed -= std::min(result_.bytes_freed, writer->stored_bytes());
-      }
-      writer = std::make_unique<PackWriter>(*core_.storage, core_.chunks);
-      pending = 0;
-      return remove_packs(std::exchange(moved, {}));
-    };
-    for (const auto& pack : packs) {
-      const std::uint64_t live = reach_.live_bytes(*pack);
-      if (pending > 0 && pending + live > kPackTargetBytes) CACS_TRY(finish());
-      auto status = copy_live(*pack, *writer);
-      if (!status && status.error().code == ErrorCode::kCorrupt) {
-        result_.problems.push_back(status.error());  // the pack stays; what was copied of it is a duplicate
-      } else {
-        CACS_TRY(status);
-        moved.push_back(pack);
-      }
-      pending += live;
-    }
-    return finish();
-  }
-
-  Status copy_live(const Pack& pack, PackWriter& writer) {
-    const auto self = core_.chunks.packs();
-    const auto shared = std::find_if(self.begin(), self.end(), [&](const auto& other) { return other.get() == &pack; });
-    if (shared == self.end()) return make_error(ErrorCode::kInternal, "a pack vanished during a collection");
-    std::vector<std::byte> stored;
-    std::vector<std::byte> raw;
-    for (std::size_t slot = 0; slot < pack.entries.size(); ++slot) {
-      if (!reach_.is_live(pack, slot)) continue;
-      CACS_TRY(core_.chunks.read_at({*shared, slot, false}, codec_, stored, raw));
-      if (!writer.contains(pack.entries[slot].digest)) CACS_TRY(writer.add_packed(pack.entries[slot], stored));
-    }
-    return {};
-  }
-
-  Status remove_packs(const std::vector<std::shared_ptr<const Pack>>& packs) {
-    for (const auto& pack : packs) {
-      CACS_TRY(core_.storage->remove(pack_file(pack->id)));
-      ++result_.packs_removed;
-      result_.bytes_freed += pack->file_size;
-    }
-    return core_.storage->sync_directory(std::string(kPackDirectory));
   }
 
   Core& core_;
   const CollectOptions& options_;
   Reach reach_;
-  ChunkCodec codec_;
+  ReadContext context_;
   CollectResult result_;
 };
 
 }  // namespace
 
 Result<CollectResult> Repository::collect(const CollectOptions& options) {
-  const std::string doing = "collect garbage in " + core_->storage->describe();
-  auto lock = core_->storage->lock(LockMode::kExclusive, options.wait);
-  if (!lock) return lock.error().with_context(doing);
-  CACS_TRY(remove_temporaries(*core_->storage).context(doing));
-  // A removal that was interrupted before its sync might be undone by a power loss: its manifest must not come back
-  // after its chunks are gone.
-  CACS_TRY(core_->storage->sync_directory(std::string(kManifestDirectory)).context(doing));
-  CACS_TRY(core_->storage->sync_directory(std::string(kPieceDirectory)).context(doing));
-  CACS_TRY(core_->chunks.refresh().context(doing));
+  const std::string doing = "collect garbage in " + core_->backend().describe();
+  auto pass = core_->place.gate->enter(GateMode::kExclusive, options.wait);
+  if (!pass) return pass.error().with_context(doing);
+  CACS_TRY(core_->store.refresh().context(doing));
   return Collection(*core_, options).run().context(doing);
 }
 
+namespace {
+
+/// Reads every slot of a pack. What is damaged is a problem, and goes into quarantine.
+Status check_pack(Core& core, std::uint32_t number, CheckResult& result) {
+  const auto pack = core.store.open(number);
+  if (!pack) {
+    result.problems.push_back(pack.error());
+    return {};
+  }
+  ReadContext context(core.keys());
+  std::vector<std::byte> bytes;
+  bool damaged = false;
+  for (std::uint32_t segment = 0; segment < (*pack)->table.segments().size(); ++segment) {
+    const auto& info = (*pack)->table.segments()[segment];
+    if (info.slots == 0) continue;
+    const auto status = read_segment(core.backend(), **pack, segment, context, bytes);
+    if (!status) {
+      result.problems.push_back(status.error());
+      damaged = true;
+      continue;
+    }
+    for (std::uint32_t index = 0; index < info.slots; ++index) {
+      const auto place = (*pack)->table.place(make_slot(segment, index));
+      if (!place) continue;
+      ++result.slots_read;
+      if (context.hasher(std::span(bytes).subspan(place->offset, place->length)) == place->id) continue;
+      result.problems.push_back(corrupt(fmt::format("pack {}, slot {}:{}: the content is not what its id says",
+                                                    (*pack)->id.to_hex(), segment, index)));
+      damaged = true;
+    }
+  }
+  if (!damaged) return {};
+  if (const auto put = core.store.quarantine(number); !put) result.problems.push_back(put.error());
+  return {};
+}
+
+}  // namespace
+
 Result<CheckResult> Repository::check(bool read_data) {
-  const std::string doing = "check the repository in " + core_->storage->describe();
+  const std::string doing = "check the repository in " + core_->backend().describe();
   // Keeps the collector, not writers, away while we look.
-  auto lock = core_->storage->lock(LockMode::kShared, LockWait::kBlock);
-  if (!lock) return lock.error().with_context(doing);
-  CACS_TRY(core_->chunks.refresh().context(doing));
+  auto pass = core_->place.gate->enter(GateMode::kShared, GateWait::kBlock);
+  if (!pass) return pass.error().with_context(doing);
+  CACS_TRY(core_->store.refresh().context(doing));
+  CACS_TRY(core_->store.catalog().load_hooks().context(doing));
   CheckResult result;
-  for (const auto& [id, error] : core_->chunks.damaged()) result.problems.push_back(error);
+  for (const auto& [id, error] : core_->store.catalog().damaged()) result.problems.push_back(error);
   Reach reach(*core_);
   CACS_TRY(mark_all(*core_, reach, [&](const Error& error) -> Status {
              result.problems.push_back(error);
              return {};
            }).context(doing));
   if (!read_data) return result;
-  ChunkCodec codec;
-  std::vector<std::byte> stored;
-  std::vector<std::byte> raw;
-  for (const auto& pack : core_->chunks.packs()) {
-    bool damaged = false;
-    for (std::size_t slot = 0; slot < pack->entries.size(); ++slot) {
-      auto status = core_->chunks.read_at({pack, slot, false}, codec, stored, raw);
-      ++result.chunks_read;
-      if (!status) result.problems.push_back(status.error());
-      damaged = damaged || !status;
-    }
-    if (!damaged) continue;
-    if (const auto put = core_->chunks.quarantine(pack); !put) result.problems.push_back(put.error());
+  for (const std::uint32_t number : core_->store.catalog().present()) {
+    CACS_TRY(check_pack(*core_, number, result).context(doing));
   }
   return result;
 }

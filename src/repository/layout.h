@@ -1,32 +1,34 @@
 #pragma once
 
+#include <fmt/format.h>
+
+#include <optional>
 #include <string>
 #include <string_view>
 
+#include "repository/ref.h"
+
 namespace cacs::repository {
 
-/// Names in the repository's directory (docs/repository.md, *Files*).
-inline constexpr std::string_view kDescriptorFile = "repository";
-inline constexpr std::string_view kPackDirectory = "packs";
-inline constexpr std::string_view kManifestDirectory = "manifests";
-inline constexpr std::string_view kPieceDirectory = "pieces";
-inline constexpr std::string_view kDamageDirectory = "damaged";
-inline constexpr std::string_view kTemporarySuffix = ".tmp";
-inline constexpr std::string_view kPackSuffix = ".pack";
-inline constexpr std::string_view kManifestSuffix = ".manifest";
-inline constexpr std::string_view kPieceSuffix = ".piece";
-inline constexpr std::string_view kDamageSuffix = ".damage";
+/// Names of objects in a repository (docs/repository-format.md, *Objects*).
+inline constexpr std::string_view kDescriptorName = "repository";
+inline constexpr std::string_view kPackPrefix = "packs/";
+inline constexpr std::string_view kManifestPrefix = "manifests/";
+inline constexpr std::string_view kPiecePrefix = "pieces/";
+inline constexpr std::string_view kDamagePrefix = "damaged/";
 
-inline std::string file_name(std::string_view directory, std::string_view id, std::string_view suffix) {
-  return std::string(directory) + "/" + std::string(id) + std::string(suffix);
+/// An object that holds a pack: "packs/ID.GENERATION".
+struct PackName {
+  PackId id;
+  std::uint32_t generation = 0;
+};
+inline std::string pack_name(const PackId& id, std::uint32_t generation) {
+  return fmt::format("{}{}.{}", kPackPrefix, id.to_hex(), generation);
 }
-inline std::string pack_file(std::string_view id) { return file_name(kPackDirectory, id, kPackSuffix); }
-inline std::string manifest_file(std::string_view id) { return file_name(kManifestDirectory, id, kManifestSuffix); }
-inline std::string piece_file(std::string_view id) { return file_name(kPieceDirectory, id, kPieceSuffix); }
-inline std::string damage_file(std::string_view pack) { return file_name(kDamageDirectory, pack, kDamageSuffix); }
-inline std::string temporary_of(const std::string& name) { return name + std::string(kTemporarySuffix); }
+/// Nothing when the name is not of this form.
+std::optional<PackName> parse_pack_name(std::string_view name);
 
-/// The UUID in "UUID.suffix"; empty when the name is not of this form.
-std::string id_of_file(std::string_view name, std::string_view suffix);
+inline std::string piece_name(std::string_view piece) { return std::string(kPiecePrefix) + std::string(piece); }
+inline std::string damage_name(const PackId& pack) { return std::string(kDamagePrefix) + pack.to_hex(); }
 
 }  // namespace cacs::repository

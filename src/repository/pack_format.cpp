@@ -1,18 +1,20 @@
-#include <fmt/format.h>
+#include "repository/pack_format.h"
+
+#include <algorithm>
+#include <utility>
 
 #include "base/io.h"
-#include "base/uuid.h"
 #include "repository/bytes.h"
-#include "repository/format.h"
 
 namespace cacs::repository {
 
 namespace {
 
-constexpr std::string_view kPackMagic = "CACSPACK";
-constexpr std::string_view kFooterMagic = "CACSFOOT";
-constexpr std::size_t kDigestBytes = 32;
-constexpr std::size_t kUuidBytes = 36;
+constexpr std::string_view kHeaderMagic = "CACSPACK";
+constexpr std::string_view kTrailerMagic = "CACSTAIL";
+constexpr std::size_t kSegmentEntryBytes = 24;
+constexpr std::size_t kIdBytes = 16;
+constexpr std::uint8_t kPagesFlag = 1;
 
 }  // namespace
 
@@ -22,115 +24,222 @@ Error corrupt(std::string message) {
       .with_type("corrupt-repository");
 }
 
-std::string encode_pack_header(std::string_view pack_id) {
+std::string encode_pack_header(const PackHeader& header) {
   ByteWriter out;
-  out.text(kPackMagic);
-  out.number(kFormatVersion);
-  out.number(kMinimumReader);
-  out.number(kSealingNone);
-  out.zeros(3);
-  out.text(pack_id);
-  out.zeros(12);
-  out.digest(sha256(out.view()));
+  out.text(kHeaderMagic);
+  out.number(kPackVersion);
+  out.number(kPackMinimumReader);
+  out.number(static_cast<std::uint8_t>(header.sealing));
+  out.number(static_cast<std::uint8_t>(header.identity));
+  out.zeros(2);
+  out.number(header.key_generation);
+  out.raw(header.id.bytes);
+  out.number(header.generation);
+  out.raw(header.salt);
+  out.zeros(8);
   return out.take();
 }
 
-std::string encode_pack_footer(std::string_view header, const std::vector<PackEntry>& entries) {
-  ByteWriter out;
-  out.reserve(entries.size() * kPackEntryBytes + kPackTrailerBytes);
-  std::uint64_t end = kPackHeaderBytes;
-  for (const auto& entry : entries) {
-    out.digest(entry.digest);
-    out.number(entry.offset);
-    out.number(entry.stored);
-    out.number(entry.raw);
-    out.number(static_cast<std::uint32_t>(entry.codec));
-    end += entry.stored;
+Result<PackHeader> parse_pack_header(std::span<const std::byte> bytes) {
+  ByteReader in(bytes);
+  if (bytes.size() != kPackHeaderBytes || in.text(kHeaderMagic.size()) != kHeaderMagic) return corrupt("no pack");
+  in.number<std::uint16_t>();
+  const auto minimum_reader = in.number<std::uint16_t>();
+  const auto sealing = in.number<std::uint8_t>();
+  const auto identity = in.number<std::uint8_t>();
+  const bool known = sealing <= static_cast<std::uint8_t>(Sealing::kChaCha20Poly1305) && identity >= 1 &&
+                     identity <= static_cast<std::uint8_t>(Identity::kAesGmac);
+  if (minimum_reader > kPackVersion || !known) {
+    return make_error(ErrorCode::kUnsupported, "a pack that was written for a newer reader",
+                      "use a newer version of cacs");
   }
-  out.text(kFooterMagic);
-  out.number(end);
-  out.number(static_cast<std::uint32_t>(entries.size()));
-  out.zeros(12);
-  Sha256 hash;
-  hash.update(as_bytes(header));
-  hash.update(as_bytes(out.view()));
-  out.digest(hash.finish());
+  const bool reserved = in.zeros(2);
+  PackHeader header;
+  header.sealing = static_cast<Sealing>(sealing);
+  header.identity = static_cast<Identity>(identity);
+  header.key_generation = in.number<std::uint32_t>();
+  header.id.bytes = in.bytes<16>();
+  header.generation = in.number<std::uint32_t>();
+  header.salt = in.bytes<16>();
+  if (!reserved || !in.zeros(8)) return corrupt("a pack's header that cannot be");
+  return header;
+}
+
+std::string encode_pack_trailer(const PackTrailer& trailer) {
+  ByteWriter out;
+  out.text(kTrailerMagic);
+  out.number(trailer.table_offset);
+  out.number(trailer.table_bytes);
+  out.number(trailer.hooks_bytes);
+  out.number(trailer.segments);
+  out.number(trailer.slots);
+  out.zeros(16);
   return out.take();
 }
 
-Result<PackTrailer> parse_pack_trailer(std::span<const std::byte> trailer, std::uint64_t file_size) {
-  ByteReader in(trailer);
-  const auto magic = in.text(kFooterMagic.size());
-  PackTrailer found;
-  found.footer_offset = in.number<std::uint64_t>();
-  found.count = in.number<std::uint32_t>();
-  if (in.failed() || magic != kFooterMagic) return corrupt("a pack without its end: it was cut off or overwritten");
-  if (found.count > kMaxPackEntries || file_size > kMaxPackBytes) return corrupt("a pack larger than any pack may be");
-  const std::uint64_t footer_bytes = found.count * kPackEntryBytes + kPackTrailerBytes;
-  if (file_size < kPackHeaderBytes + footer_bytes || found.footer_offset != file_size - footer_bytes) {
-    return corrupt("a pack whose footer does not lie where it says");
+Result<PackTrailer> parse_pack_trailer(std::span<const std::byte> bytes, std::uint64_t file_size) {
+  ByteReader in(bytes);
+  if (bytes.size() != kPackTrailerBytes || in.text(kTrailerMagic.size()) != kTrailerMagic) {
+    return corrupt("a pack that ends too early or too late");
   }
-  return found;
+  PackTrailer trailer;
+  trailer.table_offset = in.number<std::uint64_t>();
+  trailer.table_bytes = in.number<std::uint32_t>();
+  trailer.hooks_bytes = in.number<std::uint32_t>();
+  trailer.segments = in.number<std::uint32_t>();
+  trailer.slots = in.number<std::uint32_t>();
+  const bool sane = in.zeros(16) && file_size <= kMaxPackBytes && trailer.table_offset >= kPackHeaderBytes &&
+                    trailer.table_offset <= file_size && trailer.segments <= kMaxSegments &&
+                    trailer.slots <= trailer.segments * kMaxSegmentSlots &&
+                    trailer.table_offset + trailer.table_bytes + trailer.hooks_bytes + kPackTrailerBytes == file_size &&
+                    trailer.table_bytes >= kTagBytes && trailer.hooks_bytes >= kTagBytes;
+  if (!sane) return corrupt("a pack whose end says what cannot be");
+  return trailer;
+}
+
+// --- the table -------------------------------------------------------------------------------------------------------
+
+void PackTable::add(const SegmentInfo& info, std::span<const ContentId> ids, std::span<const std::uint32_t> lengths) {
+  index_.push_back({.first_id = static_cast<std::uint32_t>(ids_.size()),
+                    .first_end = static_cast<std::uint32_t>(ends_.size())});
+  segments_.push_back(info);
+  ids_.insert(ids_.end(), ids.begin(), ids.end());
+  std::uint32_t end = 0;
+  for (const std::uint32_t length : lengths) ends_.push_back(end += length);
+}
+
+std::optional<SlotPlace> PackTable::place(Slot slot) const {
+  const std::uint32_t segment = segment_of(slot);
+  const std::uint32_t index = index_of(slot);
+  if (segment >= segments_.size() || index >= segments_[segment].slots) return std::nullopt;
+  const Index& at = index_[segment];
+  SlotPlace place{.id = ids_[at.first_id + index]};
+  if (segments_[segment].pages) {
+    place.offset = static_cast<std::uint32_t>(index * kPageBytes);
+    place.length = kPageBytes;
+    return place;
+  }
+  place.offset = index == 0 ? 0 : ends_[at.first_end + index - 1];
+  place.length = ends_[at.first_end + index] - place.offset;
+  if (place.length == 0) return std::nullopt;
+  return place;
+}
+
+std::size_t PackTable::memory_bytes() const {
+  return segments_.capacity() * sizeof(SegmentInfo) + index_.capacity() * sizeof(Index) +
+         ids_.capacity() * sizeof(ContentId) + ends_.capacity() * sizeof(std::uint32_t);
+}
+
+std::string encode_pack_table(const PackTable& table) {
+  ByteWriter out;
+  out.reserve(table.segments().size() * kSegmentEntryBytes + table.slots() * (kIdBytes + 4));
+  for (const auto& segment : table.segments()) {
+    out.number(segment.offset);
+    out.number(segment.stored);
+    out.number(segment.raw);
+    out.number(segment.slots);
+    out.number(static_cast<std::uint8_t>(segment.codec));
+    out.number(static_cast<std::uint8_t>(segment.pages ? kPagesFlag : 0));
+    out.zeros(4);
+  }
+  for (std::uint32_t number = 0; number < table.segments().size(); ++number) {
+    const auto& segment = table.segments()[number];
+    for (std::uint32_t index = 0; index < segment.slots; ++index) {
+      const auto place = table.place(make_slot(number, index));
+      out.raw(place ? place->id.bytes : ContentId{}.bytes);
+    }
+    if (segment.pages) continue;
+    for (std::uint32_t index = 0; index < segment.slots; ++index) {
+      const auto place = table.place(make_slot(number, index));
+      out.number(place ? place->length : std::uint32_t{0});
+    }
+  }
+  return out.take();
 }
 
 namespace {
 
-Status check_pack_header(std::string_view pack_id, std::span<const std::byte> header) {
-  ByteReader in(header);
-  if (in.text(kPackMagic.size()) != kPackMagic) return corrupt("not a pack: its first bytes are not a pack's");
-  in.number<std::uint16_t>();
-  const auto minimum_reader = in.number<std::uint16_t>();
-  const auto sealing = in.number<std::uint8_t>();
-  const bool reserved = in.zeros(3);
-  const auto id = in.text(kUuidBytes);
-  const bool more_reserved = in.zeros(12);
-  const Digest digest = in.digest();
-  if (in.failed() || in.left() != 0) return corrupt("a pack header of the wrong length");
-  if (digest != sha256(header.first(header.size() - kDigestBytes))) return corrupt("a pack header with a wrong digest");
-  // Only now are the fields worth a look: a damaged byte is damage, not a newer version.
-  if (minimum_reader > kFormatVersion || sealing != kSealingNone || !reserved || !more_reserved) {
-    return make_error(ErrorCode::kUnsupported, fmt::format("pack {} was written for a newer reader", pack_id),
-                      "use a newer version of cacs");
+/// Reads one segment's line; false when it cannot be.
+bool read_segment(ByteReader& in, SegmentInfo& segment) {
+  segment.offset = in.number<std::uint64_t>();
+  segment.stored = in.number<std::uint32_t>();
+  segment.raw = in.number<std::uint32_t>();
+  segment.slots = in.number<std::uint16_t>();
+  const auto codec = in.number<std::uint8_t>();
+  const auto flags = in.number<std::uint8_t>();
+  segment.codec = static_cast<Codec>(codec);
+  segment.pages = flags == kPagesFlag;
+  const bool known = in.zeros(4) && flags <= kPagesFlag && codec <= static_cast<std::uint8_t>(Codec::kLz4);
+  if (segment.slots == 0) {
+    return known && segment.stored == 0 && segment.raw == 0 && segment.offset == 0 && !segment.pages;
   }
-  if (id != pack_id) return corrupt(fmt::format("this pack is {} under another name", id));
-  return {};
+  return known && segment.slots <= kMaxSegmentSlots && segment.raw > 0 && segment.raw <= kMaxSegmentBytes &&
+         segment.stored > kTagBytes && segment.stored <= segment.raw + kTagBytes &&
+         (!segment.pages || segment.raw == segment.slots * kPageBytes) &&
+         (segment.codec != Codec::kNone || segment.stored == segment.raw + kTagBytes);
+}
+
+/// Segments lie between header and table without gaps, in any order: several are filled at a time.
+bool cover_the_pack(const std::vector<SegmentInfo>& segments, std::uint64_t table_offset) {
+  std::vector<std::pair<std::uint64_t, std::uint32_t>> places;
+  for (const auto& segment : segments) {
+    if (segment.slots > 0) places.emplace_back(segment.offset, segment.stored);
+  }
+  std::sort(places.begin(), places.end());
+  std::uint64_t end = kPackHeaderBytes;
+  for (const auto& [offset, stored] : places) {
+    if (offset != end) return false;
+    end += stored;
+  }
+  return end == table_offset;
 }
 
 }  // namespace
 
-Result<std::vector<PackEntry>> parse_pack_footer(std::string_view pack_id, std::span<const std::byte> header,
-                                                 std::span<const std::byte> footer, std::uint64_t file_size) {
-  CACS_TRY(check_pack_header(pack_id, header));
-  if (footer.size() < kPackTrailerBytes) return corrupt("a pack footer that is too short");
-  CACS_ASSIGN(const PackTrailer trailer, parse_pack_trailer(footer.last(kPackTrailerBytes), file_size));
-  if (footer.size() != trailer.count * kPackEntryBytes + kPackTrailerBytes) {
-    return corrupt("a pack footer of the wrong length");
+Result<PackTable> parse_pack_table(std::span<const std::byte> bytes, const PackTrailer& trailer) {
+  const auto bad = [] { return corrupt("a pack's table that cannot be"); };
+  ByteReader in(bytes);
+  if (trailer.segments > bytes.size() / kSegmentEntryBytes) return bad();
+  std::vector<SegmentInfo> segments(trailer.segments);
+  std::size_t slots = 0;
+  for (auto& segment : segments) {
+    if (!read_segment(in, segment)) return bad();
+    slots += segment.slots;
   }
-  Sha256 hash;
-  hash.update(header);
-  hash.update(footer.first(footer.size() - kDigestBytes));
-  const Digest computed = hash.finish();
-  if (std::memcmp(computed.bytes.data(), footer.last(kDigestBytes).data(), kDigestBytes) != 0) {
-    return corrupt("a pack footer with a wrong digest");
+  if (in.failed() || !cover_the_pack(segments, trailer.table_offset) || slots != trailer.slots || slots > in.left() / kIdBytes) {
+    return bad();
   }
-  ByteReader in(footer);
-  std::vector<PackEntry> entries(trailer.count);
-  std::uint64_t expected = kPackHeaderBytes;
-  for (auto& entry : entries) {
-    entry.digest = in.digest();
-    entry.offset = in.number<std::uint32_t>();
-    entry.stored = in.number<std::uint32_t>();
-    entry.raw = in.number<std::uint32_t>();
-    const auto codec = in.number<std::uint32_t>();
-    if (codec > static_cast<std::uint32_t>(Codec::kZstd)) return corrupt("a pack with an unknown kind of compression");
-    entry.codec = static_cast<Codec>(codec);
-    const bool sane = entry.raw > 0 && entry.raw <= kMaxChunkBytes && entry.stored > 0 && entry.stored <= entry.raw &&
-                      (entry.codec != Codec::kNone || entry.stored == entry.raw) && entry.offset == expected;
-    if (!sane) return corrupt("a pack footer with a chunk that cannot be");
-    expected += entry.stored;
+  PackTable table;
+  std::vector<ContentId> ids;
+  std::vector<std::uint32_t> lengths;
+  for (const auto& segment : segments) {
+    ids.clear();
+    lengths.clear();
+    for (std::size_t i = 0; i < segment.slots; ++i) ids.push_back({in.bytes<kIdBytes>()});
+    std::uint64_t total = 0;
+    for (std::size_t i = 0; i < segment.slots && !segment.pages; ++i) {
+      lengths.push_back(in.number<std::uint32_t>());
+      total += lengths.back();
+    }
+    if (in.failed() || (!segment.pages && total != segment.raw)) return bad();
+    table.add(segment, ids, lengths);
   }
-  if (expected != trailer.footer_offset) return corrupt("a pack with bytes that belong to no chunk");
-  return entries;
+  if (in.left() != 0) return bad();
+  return table;
+}
+
+std::string encode_hooks(std::span<const std::uint64_t> hooks) {
+  ByteWriter out;
+  for (const std::uint64_t hook : hooks) out.number(hook);
+  return out.take();
+}
+
+Result<std::vector<std::uint64_t>> parse_hooks(std::span<const std::byte> bytes) {
+  if (bytes.size() % sizeof(std::uint64_t) != 0) return corrupt("a pack's hooks that cannot be");
+  ByteReader in(bytes);
+  std::vector<std::uint64_t> hooks(bytes.size() / sizeof(std::uint64_t));
+  for (auto& hook : hooks) hook = in.number<std::uint64_t>();
+  return hooks;
 }
 
 }  // namespace cacs::repository

@@ -1,106 +1,176 @@
 #include "repository/pack_writer.h"
 
+#include <openssl/rand.h>
+
+#include <cstdlib>
+
 #include "base/io.h"
-#include "base/log.h"
-#include "base/uuid.h"
 #include "repository/layout.h"
 
 namespace cacs::repository {
 
 namespace {
 
-constexpr std::size_t kBufferBytes = std::size_t{1} << 20U;
+/// What ends a segment. docs/repository.md has the measurement behind the sizes.
+struct SegmentLimits {
+  std::size_t slots = 0;
+  std::size_t bytes = 0;
+};
+
+constexpr SegmentLimits limits_of(StreamKind kind) {
+  switch (kind) {
+    case StreamKind::kMemory:
+      return {.slots = 64, .bytes = 64 * kPageBytes};
+    case StreamKind::kFile:
+      return {.slots = kMaxSegmentSlots, .bytes = std::size_t{512} << 10U};
+    case StreamKind::kMetadata:
+      return {.slots = kMaxSegmentSlots, .bytes = std::size_t{128} << 10U};
+  }
+  return {};
+}
+
+constexpr Compression compression_of(StreamKind kind) {
+  return {.codec = Codec::kZstd, .level = kind == StreamKind::kMetadata ? 3 : 1};
+}
 
 }  // namespace
 
-PackWriter::~PackWriter() {
-  std::vector<std::string> unpublished;
-  for (const auto& pack : finished_) unpublished.push_back(pack->id);
-  if (file_) unpublished.push_back(id_);
-  file_.reset();
-  for (const auto& id : unpublished) {
-    // What cannot be removed now is removed by the next open or collection.
-    if (auto status = storage_.remove(temporary_of(pack_file(id))); !status) {
-      spdlog::debug("unpublished pack {} stays for the collector: {}", id, status.error().to_string());
-    }
-  }
+bool is_hook(StreamKind kind, const ContentId& id) {
+  // Average sizes are a page, 80 KiB and 10 KiB.
+  const std::uint64_t mask = kind == StreamKind::kMemory ? 63 : (kind == StreamKind::kFile ? 3 : 31);
+  return (id.prefix() & mask) == 0;
 }
 
-bool PackWriter::contains(const Digest& digest) const { return table_.find(digest) != DigestTable<KeyOf>::kNone; }
+PackWriter::PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool)
+    : backend_(backend), keys_(keys), store_(store), pool_(pool), workers_(pool.workers()) {}
 
-Status PackWriter::add(const Digest& digest, std::span<const std::byte> raw) {
-  const auto packed = codec_.compress(raw);
-  return add_packed({.digest = digest, .raw = static_cast<std::uint32_t>(raw.size()), .codec = packed.codec},
-                    packed.bytes);
-}
+PackWriter::~PackWriter() = default;
 
-Status PackWriter::add_packed(const PackEntry& entry, std::span<const std::byte> stored) {
-  if (failed_) return make_error(ErrorCode::kAborted, "an earlier write of this session failed");
-  if (!file_) CACS_TRY(begin_pack());
-  PackEntry placed = entry;
-  placed.offset = static_cast<std::uint32_t>(end_);
-  placed.stored = static_cast<std::uint32_t>(stored.size());
-  entries_.push_back(placed);
-  digests_.push_back(entry.digest);
-  table_.insert(digests_.size() - 1);
-  buffer_.insert(buffer_.end(), stored.begin(), stored.end());
-  end_ += stored.size();
-  if (buffer_.size() >= kBufferBytes) CACS_TRY(flush());
-  if (end_ >= kPackTargetBytes || entries_.size() == kMaxPackEntries) CACS_TRY(end_pack());
-  return {};
+std::optional<Ref> PackWriter::find(const ContentId& id) const {
+  const auto found = ids_.find(id.prefix());
+  if (found == ids_.end() || found->second.first != id) return std::nullopt;
+  return Ref{.pack = number_, .slot = found->second.second};
 }
 
 Status PackWriter::begin_pack() {
-  id_ = new_uuid();
-  header_ = encode_pack_header(id_);
-  entries_.clear();
-  buffer_.reserve(kBufferBytes + kMaxChunkBytes);
-  const auto bytes = as_bytes(header_);
-  buffer_.assign(bytes.begin(), bytes.end());
-  end_ = kPackHeaderBytes;
-  auto file = storage_.create(temporary_of(pack_file(id_)));
-  failed_ = !file.ok();
-  if (failed_) return file.error();
-  file_ = std::move(*file);
+  header_ = {.sealing = keys_.sealing(),
+             .identity = keys_.identity(),
+             .key_generation = keys_.newest(),
+             .id = PackId::make(),
+             .generation = 1};
+  if (RAND_bytes(reinterpret_cast<unsigned char*>(header_.salt.data()), header_.salt.size()) != 1) std::abort();
+  header_bytes_ = encode_pack_header(header_);
+  CACS_ASSIGN(key_, keys_.object_key(header_.key_generation, "pack", header_.salt));
+  CACS_ASSIGN(object_, backend_.create(pack_name(header_.id, header_.generation), Overwrite::kNo));
+  CACS_TRY(object_->append(as_bytes(header_bytes_)));
+  end_ = header_bytes_.size();
+  number_ = store_.catalog().number_of(header_.id);
+  ++serial_;
   return {};
 }
 
-Status PackWriter::flush() {
-  auto status = file_->append(buffer_);
-  failed_ = !status.ok();
-  buffer_.clear();
-  return status;
+Result<Ref> PackWriter::add(StreamKind kind, const ContentId& id, std::span<const std::byte> bytes) {
+  if (failed_) return make_error(ErrorCode::kAborted, "an earlier write of this session failed");
+  failed_ = true;  // until this call has succeeded
+  if (!object_) CACS_TRY(begin_pack());
+  const SegmentLimits limits = limits_of(kind);
+  Segment& segment = open_.at(static_cast<std::size_t>(kind));
+  if (!segment.ids.empty() && (segment.ids.size() == limits.slots || segment.raw.size() + bytes.size() > limits.bytes)) {
+    close(kind);
+    if (pending_.size() >= 4 * workers_.size()) CACS_TRY(write_pending());
+  }
+  if (segment.ids.empty()) {
+    segment.number = next_segment_++;
+    segment.kind = kind;
+    lines_.emplace_back();
+  }
+  const Ref ref{.pack = number_, .slot = make_slot(segment.number, static_cast<std::uint32_t>(segment.ids.size()))};
+  segment.raw.insert(segment.raw.end(), bytes.begin(), bytes.end());
+  segment.ids.push_back(id);
+  segment.lengths.push_back(static_cast<std::uint32_t>(bytes.size()));
+  ids_.try_emplace(id.prefix(), id, ref.slot);
+  if (is_hook(kind, id)) hooks_.push_back(id.prefix());
+  raw_ += bytes.size();
+  if (raw_ >= kPackTargetBytes) CACS_TRY(end_pack());
+  failed_ = false;
+  return ref;
+}
+
+void PackWriter::close(StreamKind kind) {
+  Segment& segment = open_.at(static_cast<std::size_t>(kind));
+  if (segment.ids.empty()) return;
+  pending_.push_back(std::move(segment));
+  segment = {};
+}
+
+void PackWriter::seal(const Segment& segment, Sealed& sealed, Worker& worker) const {
+  if (worker.pack_serial != serial_) {
+    worker.sealer.emplace(header_.sealing, key_);
+    worker.pack_serial = serial_;
+  }
+  sealed.packed.clear();
+  sealed.codec = worker.codec.compress(segment.raw, compression_of(segment.kind), sealed.packed);
+  sealed.bytes.resize(sealed.packed.size() + kTagBytes);
+  worker.sealer->seal(segment.number, as_bytes(segment_context(header_bytes_, segment.number)), sealed.packed,
+                      sealed.bytes);
+}
+
+/// Compresses and seals what is full, on all processors, and appends it in order.
+Status PackWriter::write_pending() {
+  if (sealed_.size() < pending_.size()) sealed_.resize(pending_.size());
+  pool_.run(pending_.size(), [&](std::size_t index, std::size_t worker) {
+    seal(pending_[index], sealed_[index], workers_[worker]);
+  });
+  for (std::size_t index = 0; index < pending_.size(); ++index) {
+    Segment& segment = pending_[index];
+    const Sealed& sealed = sealed_[index];
+    Line& line = lines_[segment.number];
+    line.info = {.offset = end_,
+                 .stored = static_cast<std::uint32_t>(sealed.bytes.size()),
+                 .raw = static_cast<std::uint32_t>(segment.raw.size()),
+                 .slots = static_cast<std::uint16_t>(segment.ids.size()),
+                 .codec = sealed.codec,
+                 .pages = segment.kind == StreamKind::kMemory};
+    line.ids = std::move(segment.ids);
+    if (!line.info.pages) line.lengths = std::move(segment.lengths);
+    CACS_TRY(object_->append(sealed.bytes));
+    end_ += sealed.bytes.size();
+  }
+  pending_.clear();
+  return {};
 }
 
 Status PackWriter::end_pack() {
-  const std::string footer = encode_pack_footer(header_, entries_);
-  const auto bytes = as_bytes(footer);
-  buffer_.insert(buffer_.end(), bytes.begin(), bytes.end());
-  end_ += bytes.size();
-  CACS_TRY(flush());
-  if (auto status = file_->sync(); !status) {
-    failed_ = true;
-    return status;
-  }
-  file_.reset();
-  entries_.shrink_to_fit();
-  finished_.push_back(std::make_shared<const Pack>(Pack{.id = id_, .file_size = end_, .entries = std::move(entries_)}));
-  entries_ = {};
-  stored_bytes_ += end_;
+  for (const StreamKind kind : {StreamKind::kMemory, StreamKind::kFile, StreamKind::kMetadata}) close(kind);
+  CACS_TRY(write_pending());
+  auto pack = std::make_shared<OpenPack>();
+  for (const Line& line : lines_) pack->table.add(line.info, line.ids, line.lengths);
+  pack->id = header_.id;
+  pack->generation = header_.generation;
+  pack->name = pack_name(header_.id, header_.generation);
+  pack->sealing = header_.sealing;
+  pack->key = key_;
+  pack->context = header_bytes_;
+  CACS_ASSIGN(const std::uint64_t size, finish_pack(*object_, *pack, hooks_, end_));
+  object_.reset();
+  store_.add(std::move(pack), size, hooks_);
+  stored_bytes_ += size;
   end_ = 0;
+  raw_ = 0;
+  next_segment_ = 0;
+  lines_.clear();
+  hooks_.clear();
+  ids_.clear();
   return {};
 }
 
-Status PackWriter::publish() {
+Status PackWriter::finish() {
   if (failed_) return make_error(ErrorCode::kAborted, "an earlier write of this session failed");
-  if (file_) CACS_TRY(end_pack());
-  while (!finished_.empty()) {
-    const auto& pack = finished_.back();
-    CACS_TRY(storage_.rename(temporary_of(pack_file(pack->id)), pack_file(pack->id)));
-    chunks_.add(pack);
-    finished_.pop_back();
-  }
-  return storage_.sync_directory(std::string(kPackDirectory));
+  if (!object_) return {};
+  failed_ = true;
+  CACS_TRY(end_pack());
+  failed_ = false;
+  return {};
 }
 
 }  // namespace cacs::repository

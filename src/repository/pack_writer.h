@@ -1,69 +1,108 @@
 #pragma once
 
+#include <array>
 #include <cstdint>
 #include <memory>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
-#include "base/hash.h"
+#include <boost/unordered/unordered_flat_map.hpp>
+
 #include "base/result.h"
-#include "repository/chunk_store.h"
-#include "repository/codec.h"
-#include "repository/storage.h"
+#include "repository/backend/backend.h"
+#include "repository/keys/tenant_keys.h"
+#include "repository/pack_store.h"
+#include "repository/types.h"
+#include "repository/work_pool.h"
 
 namespace cacs::repository {
 
+/// Where packs end: when this much is in them, or was before compression.
 inline constexpr std::size_t kPackTargetBytes = std::size_t{32} << 20U;
 
-/// Writes chunks into packs that nobody sees (temporary names) until publish(). Destroyed before that, it removes them.
-/// One thread at a time.
+/// Writes pages, chunks and nodes into packs. A pack that is full is committed at once, durably: it is garbage until a
+/// manifest names it, and what a session that fails has written is left to the collector (another session may have
+/// built on it meanwhile). Streams of different kinds go into segments of their own. One thread at a time.
 class PackWriter {
  public:
-  PackWriter(Storage& storage, ChunkStore& chunks) : storage_(storage), chunks_(chunks), table_(KeyOf{this}) {}
+  PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool);
+  ~PackWriter();
   PackWriter(const PackWriter&) = delete;
   PackWriter& operator=(const PackWriter&) = delete;
-  ~PackWriter();
 
-  /// Whether this writer holds the chunk, published or not.
-  [[nodiscard]] bool contains(const Digest& digest) const;
-  /// Stores a chunk of 1 to kMaxChunkBytes bytes that the writer does not hold yet.
-  Status add(const Digest& digest, std::span<const std::byte> raw);
-  /// The same for bytes that are already as they shall lie in the pack.
-  Status add_packed(const PackEntry& entry, std::span<const std::byte> stored);
-  /// Makes everything added durable and visible: packs synced, renamed, the directory of packs synced (also when
-  /// nothing was added: what a checkpoint refers to may have been published, but not yet synced, by somebody else).
-  Status publish();
-  /// Bytes of pack files so far, published or not.
-  [[nodiscard]] std::uint64_t stored_bytes() const { return stored_bytes_; }
-  /// Bytes of the pack being written.
-  [[nodiscard]] std::uint64_t open_bytes() const { return end_; }
+  /// A slot of the pack being written with this content.
+  [[nodiscard]] std::optional<Ref> find(const ContentId& id) const;
+  /// Stores 1 to kMaxChunkBytes bytes (kMemory: kPageBytes).
+  Result<Ref> add(StreamKind kind, const ContentId& id, std::span<const std::byte> bytes);
+  /// Ends the pack that is being written, so that everything added is durable.
+  Status finish();
+
+  /// Bytes of pack files, the one being written included as far as it is.
+  [[nodiscard]] std::uint64_t stored_bytes() const { return stored_bytes_ + end_; }
 
  private:
-  struct KeyOf {
-    const PackWriter* writer;
-    const Digest& operator()(std::uint64_t value) const { return writer->digests_[value]; }
+  /// A segment being filled.
+  struct Segment {
+    std::uint32_t number = 0;
+    StreamKind kind = StreamKind::kMemory;
+    std::vector<std::byte> raw;
+    std::vector<ContentId> ids;
+    std::vector<std::uint32_t> lengths;
   };
+  /// What a worker makes of it.
+  struct Sealed {
+    Codec codec = Codec::kNone;
+    std::vector<std::byte> packed;
+    std::vector<std::byte> bytes;
+  };
+  struct Worker {
+    SegmentCodec codec;
+    std::optional<Sealer> sealer;
+    std::uint64_t pack_serial = 0;  ///< of the pack that `sealer` is for
+  };
+  /// The lines of the table, by segment number.
+  struct Line {
+    SegmentInfo info;
+    std::vector<ContentId> ids;
+    std::vector<std::uint32_t> lengths;
+  };
+
   Status begin_pack();
   Status end_pack();
-  Status flush();
+  void close(StreamKind kind);
+  Status write_pending();
+  void seal(const Segment& segment, Sealed& sealed, Worker& worker) const;
 
-  Storage& storage_;
-  ChunkStore& chunks_;
-  ChunkCodec codec_;
-  std::vector<Digest> digests_;  ///< of all chunks added
-  DigestTable<KeyOf> table_;
+  Backend& backend_;
+  const TenantKeys& keys_;
+  PackStore& store_;
+  WorkPool& pool_;
+  std::vector<Worker> workers_;
 
-  std::unique_ptr<WritableFile> file_;  ///< the pack being written
-  std::string id_;
-  std::string header_;
-  std::vector<PackEntry> entries_;
-  std::vector<std::byte> buffer_;  ///< not yet given to file_
-  std::uint64_t end_ = 0;          ///< of the pack being written, buffer_ included
+  std::unique_ptr<ObjectWriter> object_;  ///< the pack being written
+  std::uint64_t serial_ = 0;
+  PackHeader header_;
+  std::string header_bytes_;
+  SecretKey key_;
+  std::uint32_t number_ = 0;  ///< of the pack in the catalogue
+  std::uint64_t end_ = 0;     ///< of what was given to object_
+  std::uint64_t raw_ = 0;     ///< bytes added, before compression
+  std::uint32_t next_segment_ = 0;
+  std::vector<Line> lines_;
+  std::vector<std::uint64_t> hooks_;
+  boost::unordered_flat_map<std::uint64_t, std::pair<ContentId, Slot>> ids_;
+  std::array<Segment, kStreamKinds> open_;
+  std::vector<Segment> pending_;  ///< full, not yet sealed
+  std::vector<Sealed> sealed_;
 
-  std::vector<std::shared_ptr<const Pack>> finished_;  ///< synced, under temporary names
-  std::uint64_t stored_bytes_ = 0;
+  std::uint64_t stored_bytes_ = 0;  ///< of packs that are finished
   bool failed_ = false;
 };
+
+/// Whether the sparse index knows a pack by this id: one page in 64, so that an index entry stands for about 256 KiB
+/// whatever the kind.
+bool is_hook(StreamKind kind, const ContentId& id);
 
 }  // namespace cacs::repository

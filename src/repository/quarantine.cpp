@@ -1,4 +1,4 @@
-// Chunks that were found damaged: docs/repository.md, *Quarantine*.
+#include "repository/quarantine.h"
 
 #include <fmt/format.h>
 
@@ -6,108 +6,110 @@
 
 #include "base/log.h"
 #include "base/time.h"
-#include "repository/chunk_store.h"
-#include "repository/core.h"
+#include "repository/document.h"
 #include "repository/layout.h"
+#include "repository/pack_format.h"
 
 namespace cacs::repository {
 
-JsonObject damage_to_json(std::string_view pack, const std::vector<bool>& slots) {
+namespace {
+
+JsonObject to_json(const PackId& pack, const std::vector<Slot>& slots) {
   JsonArray runs;
-  for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-    if (!slots[slot]) continue;
-    const std::size_t first = slot;
-    while (slot < slots.size() && slots[slot]) ++slot;
-    runs.push_back(JsonArray{first, slot - first});
+  for (std::size_t at = 0; at < slots.size();) {
+    std::size_t end = at + 1;
+    while (end < slots.size() && slots[end] == slots[end - 1] + 1) ++end;
+    runs.push_back(JsonArray{slots[at], end - at});
+    at = end;
   }
-  return {{"pack", pack}, {"chunks", std::move(runs)}, {"found_at", format_time(wall_now())}};
+  return {{"pack", pack.to_hex()}, {"slots", std::move(runs)}, {"found_at", format_time(wall_now())}};
 }
 
-Result<std::vector<bool>> damage_from_json(const JsonObject& json, std::string_view pack, std::size_t count) {
-  if (json_string_or(json, "pack", "") != pack) return corrupt("it is that of another pack");
-  const JsonArray* runs = json_find_array(json, "chunks");
-  if (runs == nullptr) return corrupt("it names no chunks");
-  std::vector<bool> slots(count);
+Result<std::vector<Slot>> from_json(const JsonObject& json, const PackId& pack) {
+  if (json_string_or(json, "pack", "") != pack.to_hex()) return corrupt("it is that of another pack");
+  const JsonArray* runs = json_find_array(json, "slots");
+  if (runs == nullptr) return corrupt("it names no slots");
+  std::vector<Slot> slots;
   for (const auto& run : *runs) {
     const JsonArray* pair = run.if_array();
     if (pair == nullptr || pair->size() != 2 || !(*pair)[0].is_int64() || !(*pair)[1].is_int64()) {
-      return corrupt("a run of chunks that is none");
+      return corrupt("a run of slots that is none");
     }
     const std::int64_t first = (*pair)[0].get_int64();
-    const std::int64_t length = (*pair)[1].get_int64();
-    const auto limit = static_cast<std::int64_t>(count);
-    if (first < 0 || length < 0 || first > limit || length > limit - first) {
-      return corrupt("it names chunks that the pack has not");
+    const std::int64_t count = (*pair)[1].get_int64();
+    constexpr auto kLimit = static_cast<std::int64_t>(kMaxSegments * kMaxSegmentSlots);
+    if (first < 0 || count < 1 || first > kLimit || count > kLimit - first ||
+        (!slots.empty() && static_cast<std::int64_t>(slots.back()) >= first)) {
+      return corrupt("a run of slots that cannot be");
     }
-    std::fill_n(slots.begin() + first, length, true);
+    for (std::int64_t i = 0; i < count; ++i) slots.push_back(static_cast<Slot>(first + i));
   }
   return slots;
 }
 
-/// Quarantines of packs that are here and not known to have any. One that cannot be read is passed over: the damage
-/// that it told of is found again when it is read.
-Status ChunkStore::load_quarantines(const std::vector<std::shared_ptr<const Pack>>& packs,
-                                    std::map<std::string, std::vector<bool>>& found) {
-  const auto names = storage_.list(std::string(kDamageDirectory));
-  if (!names && names.error().code == ErrorCode::kNotFound) return {};
-  if (!names) return names.error();
-  for (const auto& name : *names) {
-    const std::string id = id_of_file(name, kDamageSuffix);
-    const auto pack = std::find_if(packs.begin(), packs.end(), [&](const auto& each) { return each->id == id; });
-    if (id.empty() || pack == packs.end()) continue;
+}  // namespace
+
+Result<std::vector<PackId>> Quarantine::refresh() {
+  std::vector<PackId> listed;
+  CACS_TRY(backend_.list(std::string(kDamagePrefix), [&](const ObjectInfo& object) -> Status {
+    const auto id = PackId::from_hex(std::string_view(object.name).substr(kDamagePrefix.size()));
+    if (id) listed.push_back(*id);
+    return {};
+  }));
+  std::vector<PackId> fresh;
+  for (const PackId& id : listed) {
     {
-      const std::shared_lock lock(mutex_);
-      if (quarantine_.contains(id)) continue;
+      const std::lock_guard lock(mutex_);
+      if (slots_.contains(id)) continue;
     }
-    const auto load = [&]() -> Result<std::vector<bool>> {
-      CACS_ASSIGN(const auto bytes, read_document_file(storage_, damage_file(id)));
-      CACS_ASSIGN(const JsonObject json, parse_document(DocumentKind::kDamage, bytes, "a quarantine"));
-      return damage_from_json(json, id, (*pack)->entries.size());
+    const auto load = [&]() -> Result<std::vector<Slot>> {
+      CACS_ASSIGN(const JsonObject json, load_document(backend_, DocumentKind::kDamage, keys_, damage_name(id)));
+      return from_json(json, id);
     };
     auto slots = load();
-    if (slots) {
-      found.emplace(id, *std::move(slots));
-    } else {
-      spdlog::warn("quarantine of pack {}: {}", id, slots.error().to_string());
+    if (!slots) {
+      spdlog::warn("quarantine of pack {}: {}", id.to_hex(), slots.error().to_string());
+      continue;
     }
+    fresh.push_back(id);
+    const std::lock_guard lock(mutex_);
+    slots_.try_emplace(id, *std::move(slots));
   }
+  return fresh;
+}
+
+std::vector<Slot> Quarantine::slots(const PackId& pack) const {
+  const std::lock_guard lock(mutex_);
+  const auto found = slots_.find(pack);
+  return found == slots_.end() ? std::vector<Slot>() : found->second;
+}
+
+Status Quarantine::put(const PackId& pack, const std::vector<Slot>& slots) {
+  if (slots.empty()) return drop(pack);
+  CACS_TRY(store_document(backend_, DocumentKind::kDamage, keys_, damage_name(pack), to_json(pack, slots),
+                          Overwrite::kYes));
+  const std::lock_guard lock(mutex_);
+  slots_[pack] = slots;
   return {};
 }
 
-Status ChunkStore::quarantine(const std::shared_ptr<const Pack>& pack) {
-  const std::scoped_lock one_at_a_time(quarantine_mutex_);
-  std::vector<bool> slots(pack->entries.size());
+Status Quarantine::drop(const PackId& pack) {
   {
-    const std::shared_lock lock(mutex_);
-    if (const auto known = quarantine_.find(pack->id); known != quarantine_.end()) slots = known->second;
+    const std::lock_guard lock(mutex_);
+    if (!slots_.contains(pack)) return {};
   }
-  ChunkCodec codec;
-  std::vector<std::byte> stored;
-  std::vector<std::byte> raw;
-  std::size_t found = 0;
-  for (std::size_t slot = 0; slot < slots.size(); ++slot) {
-    if (slots[slot]) continue;
-    Status status = read_at({pack, slot, false}, codec, stored, raw);
-    if (status) continue;
-    if (status.error().code != ErrorCode::kCorrupt) return status;
-    slots[slot] = true;
-    ++found;
-  }
-  if (found == 0) return {};
-  const std::string doing = fmt::format("put {} damaged chunks of pack {} into quarantine", found, pack->id);
-  // Durable first: a copy that is stored only because of the quarantine must not be taken for the spare one, after a
-  // crash, by a collection that knows nothing of the damage.
-  CACS_TRY(storage_.make_directory(std::string(kDamageDirectory)).context(doing));
-  CACS_TRY(storage_.sync_directory("").context(doing));
-  CACS_TRY(write_document_file(storage_, kDamageDirectory, damage_file(pack->id),
-                               encode_document(DocumentKind::kDamage, damage_to_json(pack->id, slots)))
-               .context(doing));
-  spdlog::warn("{}: the next checkpoint with the same content stores it anew", doing);
-  const std::unique_lock lock(mutex_);
-  quarantine_[pack->id] = std::move(slots);
-  rebuild(std::move(packs_));
-  ++quarantines_;
+  const auto removed = backend_.remove(damage_name(pack));
+  if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
+  const std::lock_guard lock(mutex_);
+  slots_.erase(pack);
   return {};
+}
+
+std::vector<PackId> Quarantine::packs() const {
+  const std::lock_guard lock(mutex_);
+  std::vector<PackId> ids;
+  for (const auto& [id, slots] : slots_) ids.push_back(id);
+  return ids;
 }
 
 }  // namespace cacs::repository

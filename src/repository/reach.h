@@ -2,42 +2,37 @@
 
 #include <cstdint>
 #include <functional>
-#include <map>
 #include <string>
+#include <unordered_map>
 #include <vector>
 
 #include "repository/core.h"
+#include "repository/walk.h"
 
 namespace cacs::repository {
 
-/// Marks what manifests and pieces reach. One object a collection or check; one thread.
+/// Marks what manifests and pieces reach: a bit a slot. Shared parts are walked once. One object a collection or
+/// check; one thread.
 class Reach {
  public:
-  explicit Reach(Core& core);
+  explicit Reach(Core& core) : core_(core), context_(core.keys()) {}
 
-  /// Marks all that the entries' blob reaches: the lists, the entries and their chunks. kCorrupt when a part is missing
-  /// or unreadable; what could be marked stays marked.
+  /// Marks all that the entries' blob reaches: the lists, the entries, their nodes and chunks. kCorrupt when a part is
+  /// missing or unreadable; what could be marked stays marked.
   Status mark(const BlobRef& entries, std::uint64_t count);
 
-  [[nodiscard]] bool is_live(const Pack& pack, std::size_t slot) const;
-  /// Bytes in the pack that are reached.
-  [[nodiscard]] std::uint64_t live_bytes(const Pack& pack) const;
+  [[nodiscard]] bool is_live(std::uint32_t pack, Slot slot) const;
+  /// Whether anything in the pack is reached.
+  [[nodiscard]] bool is_needed(std::uint32_t pack) const { return marks_.contains(pack); }
 
  private:
-  static constexpr std::uint8_t kLive = 1;
-  static constexpr std::uint8_t kWalked = 2;  ///< a list whose contents are marked
   Status mark_blob(const BlobRef& blob);
-  Status mark_chunk(const Digest& digest);
-  std::uint8_t* flags(const Digest& digest);
+  /// True when it was not marked before.
+  Result<bool> mark_slot(const Ref& ref);
 
   Core& core_;
-  ChunkCodec codec_;
-  struct Marks {
-    std::shared_ptr<const Pack> pack;
-    std::vector<std::uint8_t> flags;  ///< of each chunk
-  };
-  Marks& marks_of(const std::shared_ptr<const Pack>& pack);
-  std::map<const Pack*, Marks> marks_;
+  ReadContext context_;
+  std::unordered_map<std::uint32_t, std::vector<bool>> marks_;
 };
 
 /// Marks everything that is reached. Each failure is given to `problem`, which says whether to go on.

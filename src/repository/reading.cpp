@@ -2,27 +2,24 @@
 
 #include <algorithm>
 #include <cstring>
-#include <set>
 
-#include "repository/blob_reader.h"
-#include "repository/core.h"
-#include "repository/layout.h"
+#include "repository/blob_read.h"
 #include "repository/repository.h"
 
 namespace cacs::repository {
 
 struct BlobReader::State {
   State(std::shared_ptr<Core> shared, const BlobRef& ref)
-      : core(std::move(shared)), blob(ref), cursor(core->chunks, ref) {}
+      : core(std::move(shared)), context(core->keys()), cursor(core->store, context, ref) {}
   std::shared_ptr<Core> core;
-  BlobRef blob;
+  ReadContext context;
   BlobCursor cursor;
 };
 
 BlobReader::BlobReader(std::unique_ptr<State> state) : state_(std::move(state)) {}
 BlobReader::~BlobReader() = default;
 
-std::uint64_t BlobReader::size() const { return state_->blob.size; }
+std::uint64_t BlobReader::size() const { return state_->cursor.blob().size; }
 
 Result<std::size_t> BlobReader::read_at(std::uint64_t offset, std::span<std::byte> out) {
   if (offset >= size()) return std::size_t{0};
@@ -31,12 +28,12 @@ Result<std::size_t> BlobReader::read_at(std::uint64_t offset, std::span<std::byt
   while (!out.empty()) {
     CACS_ASSIGN(const auto piece, state_->cursor.locate(offset));
     const std::uint64_t within = offset - piece.start;
-    const std::size_t count = std::min<std::uint64_t>(out.size(), piece.entry.length - within);
-    if (piece.entry.is_zero_run()) {
+    const std::size_t count = std::min<std::uint64_t>(out.size(), piece.length - within);
+    if (piece.ref.none()) {
       std::memset(out.data(), 0, count);
     } else {
-      CACS_ASSIGN(const auto chunk, state_->cursor.read_chunk(piece.entry));
-      std::memcpy(out.data(), chunk.data() + within, count);
+      CACS_ASSIGN(const auto bytes, state_->cursor.read(piece));
+      std::memcpy(out.data(), bytes.data() + within, count);
     }
     out = out.subspan(count);
     offset += count;
@@ -46,11 +43,29 @@ Result<std::size_t> BlobReader::read_at(std::uint64_t offset, std::span<std::byt
 
 Result<std::unique_ptr<BlobReader>> Repository::open_reader(const BlobRef& blob) {
   auto state = std::make_unique<BlobReader::State>(core_, blob);
-  CACS_TRY(state->cursor.check_root());
+  CACS_TRY(state->cursor.open());
   return std::unique_ptr<BlobReader>(new BlobReader(std::move(state)));
 }
 
-Status Repository::read_blob(const BlobRef& blob, Sink& sink) { return stream_blob(core_->chunks, blob, sink); }
+Status Repository::read_blob(const BlobRef& blob, Sink& sink) {
+  ReadContext context(core_->keys());
+  return stream_blob(core_->store, context, blob, sink);
+}
+
+Status Repository::restore_blob(const BlobRef& blob, int fd) {
+  // A small file is not worth threads.
+  constexpr std::uint64_t kWorthThreads = std::uint64_t{8} << 20U;
+  WorkPool pool(blob.size < kWorthThreads ? 1 : 0);
+  std::vector<ReadContext> contexts;
+  for (std::size_t worker = 0; worker < pool.workers(); ++worker) contexts.emplace_back(core_->keys());
+  return repository::restore_blob(core_->store, pool, contexts, blob, fd);
+}
+
+Result<PageLayout> Repository::page_layout(const BlobRef& blob) {
+  ReadContext context(core_->keys());
+  CACS_ASSIGN(OpenPageMap map, open_page_map(core_->store, context, blob));
+  return std::move(map.layout);
+}
 
 Status Repository::verify(std::string_view checkpoint, const std::function<void(std::uint64_t)>& progress) {
   CACS_ASSIGN(const Manifest manifest, load(checkpoint));

@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "base/uuid.h"
-#include "repository/core.h"
 #include "repository/layout.h"
 #include "repository/writer_state.h"
 
@@ -14,66 +13,79 @@ namespace cacs::repository {
 
 namespace {
 
-Result<JsonObject> load_descriptor(Storage& storage) {
-  auto bytes = read_document_file(storage, std::string(kDescriptorFile));
-  if (!bytes && bytes.error().code == ErrorCode::kNotFound) {
-    return make_error(ErrorCode::kNotFound, fmt::format("there is no repository in {}", storage.describe()),
-                      "make one first, or name another directory");
+/// Packs whose tables a session has at hand from its start: lists and nodes of the latest checkpoints are found without
+/// a hook.
+constexpr std::size_t kRecentPacks = 8;
+
+Status warm_recent_packs(Core& core) {
+  const auto numbers = core.store.catalog().present();
+  const std::size_t count = std::min(numbers.size(), kRecentPacks);
+  for (std::size_t i = numbers.size() - count; i < numbers.size(); ++i) {
+    const auto pack = core.store.open(numbers[i]);
+    if (!pack && pack.error().code != ErrorCode::kCorrupt && pack.error().code != ErrorCode::kUnsupported) {
+      return pack.error();
+    }
   }
-  if (!bytes) return bytes.error();
-  return parse_document(DocumentKind::kRepository, *bytes, "the repository's descriptor");
+  return {};
 }
 
+/// The descriptor is readable without keys: it says which ones are needed.
+TenantKeys descriptor_keys() { return TenantKeys::unsealed("cacs descriptor"); }
+
 }  // namespace
+
+Result<Descriptor> read_descriptor(Backend& backend) {
+  auto json = load_document(backend, DocumentKind::kRepository, descriptor_keys(), std::string(kDescriptorName));
+  if (!json && json.error().code == ErrorCode::kNotFound) {
+    return make_error(ErrorCode::kNotFound, fmt::format("there is no repository in {}", backend.describe()),
+                      "make one first, or name another place");
+  }
+  if (!json) return json.error();
+  Descriptor descriptor;
+  CACS_ASSIGN(descriptor.id, json_string(*json, "repository"));
+  CACS_ASSIGN(const std::int64_t sealing, json_int(*json, "sealing"));
+  if (sealing < 0 || sealing > static_cast<std::int64_t>(Sealing::kChaCha20Poly1305)) {
+    return make_error(ErrorCode::kUnsupported, "the repository is sealed in a way that this version does not know",
+                      "use a newer version of cacs");
+  }
+  descriptor.sealing = static_cast<Sealing>(sealing);
+  return descriptor;
+}
 
 Repository::Repository(std::shared_ptr<Core> core) : core_(std::move(core)) {}
 Repository::~Repository() = default;
 
-Result<std::unique_ptr<Repository>> Repository::create(const std::filesystem::path& path) {
-  return create(make_file_storage(path));
-}
-
-Result<std::unique_ptr<Repository>> Repository::open(const std::filesystem::path& path) {
-  return open(make_file_storage(path));
-}
-
-Result<std::unique_ptr<Repository>> Repository::create(std::unique_ptr<Storage> storage) {
-  const std::string doing = "make a repository in " + storage->describe();
-  CACS_TRY(storage->make_directory("").context(doing));
-  if (storage->open(std::string(kDescriptorFile)).ok()) {
+Result<std::unique_ptr<Repository>> Repository::create(Place place) {
+  Backend& backend = *place.backend;
+  const std::string doing = "make a repository in " + backend.describe();
+  if (backend.size(std::string(kDescriptorName)).ok()) {
     return make_error(ErrorCode::kConflict, doing + ": there is one already");
   }
-  for (const auto directory : {kPackDirectory, kManifestDirectory, kPieceDirectory}) {
-    CACS_TRY(storage->make_directory(std::string(directory)).context(doing));
-  }
-  // The descriptor last: a directory without one is no repository, and creating can be tried again.
-  const JsonObject body{{"repository", new_uuid()}};
-  CACS_TRY(
-      write_document_file(*storage, "", std::string(kDescriptorFile), encode_document(DocumentKind::kRepository, body))
-          .context(doing));
-  return open(std::move(storage));
+  const JsonObject body{{"repository", new_uuid()}, {"sealing", static_cast<int>(place.keys.sealing())}};
+  CACS_TRY(store_document(backend, DocumentKind::kRepository, descriptor_keys(), std::string(kDescriptorName), body,
+                          Overwrite::kNo)
+               .context(doing));
+  return open(std::move(place));
 }
 
-Result<std::unique_ptr<Repository>> Repository::open(std::unique_ptr<Storage> storage) {
-  CACS_TRY(load_descriptor(*storage));
-  const std::string doing = "open the repository in " + storage->describe();
-  {
-    // With a writer or collector at work the temporary files may be theirs; then the next open or collection clears up.
-    auto lock = storage->lock(LockMode::kExclusive, LockWait::kFail);
-    if (lock) CACS_TRY(remove_temporaries(*storage).context(doing));
-    if (!lock && lock.error().code != ErrorCode::kUnavailable) return lock.error().with_context(doing);
+Result<std::unique_ptr<Repository>> Repository::open(Place place) {
+  CACS_ASSIGN(const Descriptor descriptor, read_descriptor(*place.backend));
+  const std::string doing = "open the repository in " + place.backend->describe();
+  if (descriptor.sealing != place.keys.sealing()) {
+    return make_error(ErrorCode::kPermission, doing + ": these are not its keys", "use the key that it was made with");
   }
-  auto core = std::make_shared<Core>(std::move(storage));
-  CACS_TRY(core->chunks.refresh().context(doing));
-  for (const auto& [id, error] : core->chunks.damaged()) spdlog::warn("{}: {}", doing, error.to_string());
+  auto core = std::make_shared<Core>(std::move(place));
+  CACS_TRY(core->store.refresh().context(doing));
   return std::unique_ptr<Repository>(new Repository(std::move(core)));
 }
 
 Result<std::unique_ptr<Writer>> Repository::begin(std::string_view label) {
-  CACS_ASSIGN(auto lock, core_->storage->lock(LockMode::kShared, LockWait::kBlock));
-  // Under the lock: from here on no pack disappears, so every chunk that the index names may be built on.
-  CACS_TRY(core_->chunks.refresh());
-  auto state = std::make_unique<Writer::State>(core_, std::move(lock), label);
+  CACS_ASSIGN(auto pass, core_->place.gate->enter(GateMode::kShared, GateWait::kBlock));
+  // Inside: from here on no pack disappears, so everything that the index names may be built on.
+  CACS_TRY(core_->store.refresh());
+  CACS_TRY(core_->store.catalog().load_hooks());
+  CACS_TRY(warm_recent_packs(*core_));
+  auto state = std::make_unique<Writer::State>(core_, std::move(pass), label);
   return std::unique_ptr<Writer>(new Writer(std::move(state)));
 }
 
@@ -82,16 +94,16 @@ Result<std::unique_ptr<Writer>> Repository::begin(std::string_view label) {
 Status Repository::commit_checkpoint(Manifest head, const std::vector<std::string>& pieces) {
   const std::string doing = fmt::format("commit checkpoint {}", head.checkpoint);
   if (!head.entries.empty()) return make_error(ErrorCode::kInvalidArgument, doing + ": the head must have no entries");
-  Storage& storage = *core_->storage;
-  if (auto done = load_manifest_document(storage, head.checkpoint); done.ok()) {
+  if (auto done = load_manifest_document(*core_, head.checkpoint); done.ok()) {
     const auto& before = done->head.pieces;
     const bool same = std::equal(before.begin(), before.end(), pieces.begin(), pieces.end(),
                                  [](const PieceInfo& info, const std::string& id) { return info.piece == id; });
     if (!same) return make_error(ErrorCode::kConflict, doing + ": it exists, and was made of other pieces");
   } else {
     if (done.error().code != ErrorCode::kNotFound) return done.error().with_context(doing);
-    CACS_ASSIGN(const auto lock, storage.lock(LockMode::kShared, LockWait::kBlock));
-    CACS_TRY(core_->chunks.refresh().context(doing));
+    CACS_ASSIGN(const auto pass, core_->place.gate->enter(GateMode::kShared, GateWait::kBlock));
+    CACS_TRY(core_->store.refresh().context(doing));
+    CACS_TRY(core_->store.catalog().load_hooks().context(doing));
     std::uint64_t stored = 0;
     head.pieces.clear();
     for (const auto& id : pieces) {
@@ -101,19 +113,21 @@ Status Repository::commit_checkpoint(Manifest head, const std::vector<std::strin
       stored += piece->stored_bytes;
       head.pieces.push_back(std::move(piece->info));
     }
-    PackWriter packs(storage, core_->chunks);
-    CACS_TRY(write_manifest(*core_, packs, std::move(head), stored).context(doing));
+    WorkPool pool(1);
+    PackWriter packs(core_->backend(), core_->keys(), core_->store, pool);
+    ContentHasher hasher = core_->keys().hasher();
+    CACS_TRY(write_manifest(*core_, packs, hasher, std::move(head), stored).context(doing));
   }
   for (const auto& id : pieces) CACS_TRY(drop_piece(id).context(doing));
   return {};
 }
 
 Result<std::vector<std::string>> Repository::list_pieces() {
-  return list_ids(*core_->storage, kPieceDirectory, kPieceSuffix);
+  return repository::list_pieces(*core_);
 }
 
 Result<Piece> Repository::load_piece(std::string_view piece) {
-  CACS_ASSIGN(PieceDocument document, load_piece_document(*core_->storage, piece));
+  CACS_ASSIGN(PieceDocument document, load_piece_document(*core_, piece));
   auto entries = load_entries(*core_, document.entries, document.entry_count);
   if (!entries) return entries.error().with_context(fmt::format("piece {}", piece));
   document.head.entries = std::move(*entries);
@@ -122,7 +136,7 @@ Result<Piece> Repository::load_piece(std::string_view piece) {
 
 Status Repository::drop_piece(std::string_view piece) {
   if (!is_uuid(piece)) return make_error(ErrorCode::kInvalidArgument, "a piece's id is a UUID");
-  auto status = remove_document_file(*core_->storage, kPieceDirectory, piece_file(piece));
+  auto status = core_->backend().remove(piece_name(piece));
   if (!status && status.error().code == ErrorCode::kNotFound) return {};
   return status;
 }
@@ -136,27 +150,26 @@ Status Repository::drop_all_pieces() {
 // --- checkpoints -----------------------------------------------------------------------------------------------------
 
 Result<std::vector<Summary>> Repository::list() {
-  CACS_ASSIGN(const auto ids, list_ids(*core_->storage, kManifestDirectory, kManifestSuffix));
   std::vector<Summary> all;
-  for (const auto& id : ids) {
+  CACS_TRY(for_each_manifest(*core_, [&](const ListedManifest& manifest) -> Status {
     Summary summary;
-    auto document = load_manifest_document(*core_->storage, id);
-    if (document) {
-      summary.head = std::move(document->head);
-      summary.entry_count = document->entry_count;
-    } else if (document.error().code == ErrorCode::kNotFound) {
-      continue;  // removed since
+    if (manifest.document) {
+      summary.head = manifest.document->head;
+      summary.entry_count = manifest.document->entry_count;
     } else {
-      summary.head.checkpoint = id;
-      summary.problem = document.error();
+      summary.head.checkpoint = manifest.name.substr(kManifestPrefix.size());
+      summary.problem = manifest.document.error();
     }
     all.push_back(std::move(summary));
-  }
+    return {};
+  }));
+  std::sort(all.begin(), all.end(),
+            [](const Summary& one, const Summary& other) { return one.head.checkpoint < other.head.checkpoint; });
   return all;
 }
 
 Result<Manifest> Repository::load(std::string_view checkpoint) {
-  CACS_ASSIGN(ManifestDocument document, load_manifest_document(*core_->storage, checkpoint));
+  CACS_ASSIGN(ManifestDocument document, load_manifest_document(*core_, checkpoint));
   auto entries = load_entries(*core_, document.entries, document.entry_count);
   if (!entries) return entries.error().with_context(fmt::format("checkpoint {}, its list of entries", checkpoint));
   document.head.entries = std::move(*entries);
@@ -164,30 +177,34 @@ Result<Manifest> Repository::load(std::string_view checkpoint) {
 }
 
 Status Repository::remove(std::string_view checkpoint) {
-  if (!is_uuid(checkpoint)) return make_error(ErrorCode::kInvalidArgument, "a checkpoint's id is a UUID");
-  auto status = remove_document_file(*core_->storage, kManifestDirectory, manifest_file(checkpoint));
+  const bool by_name = PackId::from_hex(checkpoint).has_value();  // 32 hexadecimal digits
+  if (!by_name && !is_uuid(checkpoint)) {
+    return make_error(ErrorCode::kInvalidArgument, "a checkpoint's id is a UUID");
+  }
+  auto status = core_->backend().remove(by_name ? std::string(kManifestPrefix) + std::string(checkpoint)
+                                                : manifest_name(core_->keys(), checkpoint));
   if (!status && status.error().code == ErrorCode::kNotFound) {
     return make_error(ErrorCode::kNotFound, fmt::format("there is no checkpoint {}", checkpoint));
   }
   return status;
 }
 
-std::uint64_t Repository::quarantines() const { return core_->chunks.quarantines(); }
+std::uint64_t Repository::quarantines() const { return core_->store.quarantines(); }
 
 Result<Stats> Repository::stats() {
-  CACS_TRY(core_->chunks.refresh());
+  CACS_TRY(core_->store.refresh());
   Stats stats;
-  CACS_ASSIGN(const auto checkpoints, list_ids(*core_->storage, kManifestDirectory, kManifestSuffix));
+  CACS_TRY(core_->backend().list(std::string(kManifestPrefix), [&](const ObjectInfo& /*object*/) -> Status {
+    ++stats.checkpoints;
+    return {};
+  }));
   CACS_ASSIGN(const auto pieces, list_pieces());
-  stats.checkpoints = checkpoints.size();
   stats.pieces = pieces.size();
-  for (const auto& pack : core_->chunks.packs()) {
+  for (const std::uint32_t number : core_->store.catalog().present()) {
     ++stats.packs;
-    stats.stored_bytes += pack->file_size;
-    stats.chunks += pack->entries.size();
-    for (const auto& entry : pack->entries) stats.raw_bytes += entry.raw;
+    stats.stored_bytes += core_->store.catalog().pack(number).size;
   }
-  stats.index_bytes = core_->chunks.memory_bytes();
+  stats.index_bytes = core_->store.catalog().memory_bytes();
   return stats;
 }
 

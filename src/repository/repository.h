@@ -12,26 +12,31 @@
 #include <vector>
 
 #include "base/result.h"
-#include "repository/storage.h"
+#include "repository/core.h"
+#include "repository/page_source.h"
 #include "repository/stream.h"
 #include "repository/types.h"
 
 namespace cacs::repository {
 
-struct Core;
-class BlobBuilder;
-
 /// One session of storing, made by Repository::begin. While it lives no collection runs. What it stored becomes part of
-/// a checkpoint by commit() or of a piece by finish_piece(); what it stored and neither took is discarded by the
-/// destructor. One thread at a time; any number of writers side by side. May outlive the Repository.
+/// a checkpoint by commit() or of a piece by finish_piece(); what it stored and neither took is garbage, for the next
+/// collection. One thread at a time; any number of writers side by side. May outlive the Repository.
 class Writer {
  public:
   ~Writer();
   Writer(const Writer&) = delete;
   Writer& operator=(const Writer&) = delete;
 
-  /// Stores the source's bytes up to its end. Chunks already in the repository, and zeros, take no space.
+  /// Stores the source's bytes up to its end, cut by content: kFile or kMetadata. Chunks already in the repository, and
+  /// zeros, take no space.
   Result<BlobRef> put(Source& source, StreamKind kind);
+  /// Stores a process's memory: `layout` says at which addresses the source's pages lie. Zero pages take no space, nor
+  /// do pages that are as in `parent` (an earlier version of the same memory, or null) at the same address, nor such as
+  /// the sparse index finds. Uses all processors.
+  Result<BlobRef> put_pages(const PageSource& source, const PageLayout& layout, const BlobRef* parent);
+  /// The same for a file that changes in place, as shared memory does: page n of the file is page n.
+  Result<BlobRef> put_pages(const PageSource& source, const BlobRef* parent);
   /// Stores `bytes` as kMetadata.
   Result<BlobRef> put_bytes(std::string_view bytes);
   /// Makes a blob of an earlier checkpoint part of this session without reading its bytes. kNotFound when it is not
@@ -65,7 +70,7 @@ class BlobReader {
   BlobReader(const BlobReader&) = delete;
   BlobReader& operator=(const BlobReader&) = delete;
 
-  /// As pread: fills `out` from `offset`, returns fewer bytes only at the end. Every chunk touched is verified.
+  /// As pread: fills `out` from `offset`, returns fewer bytes only at the end. Every slot touched is verified.
   Result<std::size_t> read_at(std::uint64_t offset, std::span<std::byte> out);
   [[nodiscard]] std::uint64_t size() const;
 
@@ -79,13 +84,11 @@ class BlobReader {
 struct CollectOptions {
   /// Packs with more than this share of unreachable bytes are written anew without them. 0: nothing unreachable stays.
   double max_garbage = 0.2;
-  /// When there are more packs than this that are under a quarter of the usual size, they are merged.
-  std::size_t max_small_packs = 16;
-  LockWait wait = LockWait::kBlock;  ///< for writers to end; kFail: kUnavailable instead
+  GateWait wait = GateWait::kBlock;  ///< for writers to end; kFail: kUnavailable instead
 };
 
 struct CollectResult {
-  std::size_t packs_removed = 0;  ///< the ones rewritten included
+  std::size_t packs_removed = 0;  ///< the ones replaced included
   std::size_t packs_written = 0;
   std::uint64_t bytes_freed = 0;    ///< files removed less files written
   std::uint64_t bytes_garbage = 0;  ///< unreachable bytes that stay, in packs not worth rewriting
@@ -94,31 +97,33 @@ struct CollectResult {
 
 struct CheckResult {
   std::vector<Error> problems;  ///< empty: sound
-  std::uint64_t chunks_read = 0;
+  std::uint64_t slots_read = 0;
 };
 
 struct Stats {
   std::size_t checkpoints = 0;
   std::size_t pieces = 0;
   std::size_t packs = 0;
-  std::uint64_t chunks = 0;
-  std::uint64_t raw_bytes = 0;     ///< of all chunks, before compression
-  std::uint64_t stored_bytes = 0;  ///< of all pack files
-  std::size_t index_bytes = 0;     ///< memory that the index takes
+  std::uint64_t stored_bytes = 0;  ///< of all packs
+  std::size_t index_bytes = 0;     ///< memory that the sparse index takes
 };
 
+/// What can be said of a repository without its keys.
+struct Descriptor {
+  std::string id;  ///< UUID
+  Sealing sealing = Sealing::kNone;
+};
+/// kNotFound when there is no repository.
+Result<Descriptor> read_descriptor(Backend& backend);
+
 /// A versioned store of checkpoints: docs/repository.md. Any thread may make any call; several handles and several
-/// processes may have one repository open. Not encrypted yet: protect the directory (it is made with mode 0700).
-/// Damage is kCorrupt and names pack and chunk, or the file.
+/// processes may have one repository open. Damage is kCorrupt and names pack and slot, or the object.
 class Repository {
  public:
-  /// Makes a repository in a directory that is empty or not there; kConflict when there is one.
-  static Result<std::unique_ptr<Repository>> create(const std::filesystem::path& path);
-  /// Opens one, first removing what writers left that were killed. kNotFound when there is none.
-  static Result<std::unique_ptr<Repository>> open(const std::filesystem::path& path);
-  /// The same on any storage.
-  static Result<std::unique_ptr<Repository>> create(std::unique_ptr<Storage> storage);
-  static Result<std::unique_ptr<Repository>> open(std::unique_ptr<Storage> storage);
+  /// Makes a repository where there is none; kConflict when there is one. The keys say how it is sealed.
+  static Result<std::unique_ptr<Repository>> create(Place place);
+  /// Opens one. kNotFound when there is none; kPermission when the keys are not its own.
+  static Result<std::unique_ptr<Repository>> open(Place place);
 
   ~Repository();
   Repository(const Repository&) = delete;
@@ -136,27 +141,33 @@ class Repository {
   Status drop_piece(std::string_view piece);
   Status drop_all_pieces();
 
-  /// All checkpoints, oldest id first. An unreadable manifest is listed with its problem.
+  /// All checkpoints, oldest id first. An unreadable manifest is listed with its problem, and its object's name in the
+  /// place of the checkpoint's id.
   Result<std::vector<Summary>> list();
   /// One checkpoint with its entries. kNotFound when there is none.
   Result<Manifest> load(std::string_view checkpoint);
-  /// Makes a checkpoint not exist, durably. Its space comes back with collect(). kNotFound when there is none.
+  /// Makes a checkpoint not exist, durably. Its space comes back with collect(). kNotFound when there is none. Takes a
+  /// checkpoint's id, or what list() gave in its place for a manifest that cannot be read.
   Status remove(std::string_view checkpoint);
 
-  /// Passes the blob's bytes to `sink` in order, runs of zeros as holes, then finishes it. Every chunk is verified
+  /// Passes the blob's bytes to `sink` in order, runs of zeros as holes, then finishes it. Every slot is verified
   /// before its bytes are passed.
   Status read_blob(const BlobRef& blob, Sink& sink);
+  /// Fills an empty file with the blob, on all processors; zeros stay holes. Every page and chunk is verified.
+  Status restore_blob(const BlobRef& blob, int fd);
   Result<std::unique_ptr<BlobReader>> open_reader(const BlobRef& blob);
+  /// Where the pages of a page map belong, in the order of the stream; empty: page n of the stream is page n.
+  Result<PageLayout> page_layout(const BlobRef& blob);
 
   /// Removes what no manifest and no piece reaches. Refuses with kCorrupt, changing nothing, when a manifest, piece or
-  /// list cannot be read, or a chunk that is needed is missing: remove the checkpoint that it names first.
+  /// list cannot be read, or a slot that is needed is missing: remove the checkpoint that it names first.
   Result<CollectResult> collect(const CollectOptions& options = {});
-  /// Whether every checkpoint and piece is whole; with `read_data`, every chunk of every pack is read and verified.
+  /// Whether every checkpoint and piece is whole; with `read_data`, every slot of every pack is read and verified.
   Result<CheckResult> check(bool read_data);
-  /// Reads all of one checkpoint; kCorrupt names entry, pack and chunk. `progress` gets bytes verified.
+  /// Reads all of one checkpoint; kCorrupt names entry, pack and slot. `progress` gets bytes verified.
   Status verify(std::string_view checkpoint, const std::function<void(std::uint64_t bytes_done)>& progress = {});
   Result<Stats> stats();
-  /// Rises whenever chunks are found damaged and put into quarantine: what was stored before may not be whole.
+  /// Rises whenever slots are found damaged and put into quarantine: what was stored before may not be whole.
   [[nodiscard]] std::uint64_t quarantines() const;
 
  private:

@@ -3,20 +3,38 @@
 #include <cstdint>
 #include <optional>
 #include <string>
+#include <string_view>
 #include <vector>
 
-#include "base/hash.h"
 #include "base/json.h"
+#include "base/result.h"
+#include "repository/ref.h"
 
 namespace cacs::repository {
 
-/// One stored stream of bytes. `id` is the digest of the root of its list of chunk digests (docs/repository.md,
-/// *Blobs*): equal content put with the same kind has the same id.
+/// How a blob is laid out. The numbers stand in files.
+enum class BlobLayout : std::uint8_t {
+  kZeros = 0,  ///< `size` zero bytes, of which nothing is stored; the empty blob too
+  kChunk = 1,  ///< all in one slot
+  kFile = 2,   ///< a tree of chunks cut by content (file_node.h)
+  kPages = 3,  ///< a page map: pages by address (page_node.h)
+};
+
+/// One stored stream of bytes, named by the place of its root. A value: it means the same in every process that has the
+/// repository open, for as long as something that was committed names it.
 struct BlobRef {
-  Digest id;
-  std::uint64_t size = 0;  ///< bytes
+  static constexpr std::size_t kEncodedBytes = 32;
+
+  PackId pack;
+  Slot slot = 0;
+  BlobLayout layout = BlobLayout::kZeros;
+  std::uint8_t height = 0;  ///< levels of nodes above the leaves
+  std::uint64_t size = 0;   ///< bytes
 
   friend bool operator==(const BlobRef&, const BlobRef&) = default;
+  /// 64 hexadecimal digits, and back: kCorrupt for what names no blob.
+  [[nodiscard]] std::string to_text() const;
+  static Result<BlobRef> from_text(std::string_view text);
 };
 
 /// A named blob of a checkpoint. Names are unique in a checkpoint, 1 to 65,535 bytes, any bytes.
@@ -52,7 +70,7 @@ struct Manifest {
 struct Summary {
   Manifest head;
   std::uint64_t entry_count = 0;
-  std::optional<Error> problem;  ///< set when the manifest cannot be read; then only head.checkpoint holds
+  std::optional<Error> problem;  ///< set when the manifest cannot be read; then only head.checkpoint holds, if anything
 };
 
 /// A finished piece: a part of a checkpoint that is stored but not yet committed.
@@ -63,11 +81,25 @@ struct Piece {
   std::uint64_t stored_bytes = 0;
 };
 
-/// How the bytes of a blob are cut into chunks.
-enum class StreamKind {
-  kMemory,    ///< process memory: fixed pieces
+/// How the bytes of a blob are cut and compressed.
+enum class StreamKind : std::uint8_t {
+  kMemory,    ///< pages: process memory, shared memory
   kFile,      ///< files: content-defined
   kMetadata,  ///< lists and small records: content-defined, finer
 };
+inline constexpr std::size_t kStreamKinds = 3;
+
+inline constexpr std::size_t kPageBytes = 4096;
+
+/// A run of pages: of a process's memory, or of a file.
+struct PageExtent {
+  std::uint64_t page = 0;   ///< number of the first: virtual address (or offset) / kPageBytes; below 2^52
+  std::uint64_t count = 0;  ///< pages, at least 1
+
+  friend bool operator==(const PageExtent&, const PageExtent&) = default;
+};
+
+/// Where the pages of a stream belong, in the order in which they lie in it. No page twice.
+using PageLayout = std::vector<PageExtent>;
 
 }  // namespace cacs::repository

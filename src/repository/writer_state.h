@@ -4,35 +4,40 @@
 #include <map>
 #include <memory>
 #include <string>
-#include <unordered_map>
+#include <unordered_set>
 #include <utility>
 #include <vector>
 
 #include "repository/chunker.h"
 #include "repository/core.h"
+#include "repository/page_ingest.h"
 #include "repository/repository.h"
+#include "repository/work_pool.h"
 
 namespace cacs::repository {
 
 /// The inside of a Writer.
 struct Writer::State {
-  State(std::shared_ptr<Core> shared, std::unique_ptr<StorageLock> held, std::string_view name)
-      : core(std::move(shared)), lock(std::move(held)), label(name), packs(*core->storage, core->chunks) {}
+  State(std::shared_ptr<Core> shared, std::unique_ptr<GatePass> held, std::string_view name);
 
   void advance(std::uint64_t bytes);
   [[nodiscard]] Status check_entries(const std::vector<Entry>& entries) const;
+  Result<BlobRef> put_pages(const PageSource& source, std::vector<PageRun> runs, const PageMapHead& shape,
+                            const BlobRef* parent);
+  BlobRef remember(const BlobRef& blob);
   void end() {
     over = true;
-    lock.reset();
+    pass.reset();
   }
 
   std::shared_ptr<Core> core;
-  std::unique_ptr<StorageLock> lock;  ///< shared: keeps the collector out; given back after `packs` is destroyed
+  std::unique_ptr<GatePass> pass;  ///< keeps the collector out; given back after `packs` is destroyed
   std::string label;
+  WorkPool pool;
+  std::vector<ReadContext> contexts;  ///< one a worker
   PackWriter packs;
-  ChunkCodec codec;
   std::map<StreamKind, Chunker> chunkers;
-  std::unordered_map<Digest, std::uint64_t, DigestHash> blobs;  ///< put or reused, with their sizes
+  std::unordered_set<std::string> blobs;  ///< put or reused, as text
   std::function<void(std::uint64_t)> progress;
   std::uint64_t done = 0;
   std::uint64_t reported = 0;

@@ -1,11 +1,17 @@
+#include "repository/manifest.h"
+
+#include <fmt/format.h>
+
+#include <algorithm>
+
 #include "base/uuid.h"
-#include "repository/format.h"
+#include "repository/bytes.h"
+#include "repository/pack_format.h"
+#include "repository/page_node.h"
 
 namespace cacs::repository {
 
 namespace {
-
-JsonObject blob_to_json(const BlobRef& blob) { return {{"id", blob.id.to_hex()}, {"size", blob.size}}; }
 
 Result<std::uint64_t> count_member(const JsonObject& json, std::string_view name) {
   CACS_ASSIGN(const std::int64_t value, json_int(json, name));
@@ -13,19 +19,9 @@ Result<std::uint64_t> count_member(const JsonObject& json, std::string_view name
   return static_cast<std::uint64_t>(value);
 }
 
-Result<BlobRef> blob_from_json(const JsonObject& json) {
-  BlobRef blob;
-  CACS_ASSIGN(const std::string id, json_string(json, "id"));
-  CACS_ASSIGN(blob.id, Digest::from_hex(id));
-  CACS_ASSIGN(blob.size, count_member(json, "size"));
-  if (blob.size > kMaxBlobBytes) return corrupt("a list of entries of impossible size");
-  return blob;
-}
-
 Result<BlobRef> entries_member(const JsonObject& json) {
-  const JsonObject* entries = json_find_object(json, "entries");
-  if (entries == nullptr) return corrupt("it names no entries");
-  return blob_from_json(*entries);
+  CACS_ASSIGN(const std::string text, json_string(json, "entries"));
+  return BlobRef::from_text(text);
 }
 
 Result<std::string> uuid_member(const JsonObject& json, std::string_view name) {
@@ -104,7 +100,7 @@ JsonObject manifest_to_json(const ManifestDocument& document) {
           {"size_bytes", head.size_bytes},
           {"stored_bytes", head.stored_bytes},
           {"entry_count", document.entry_count},
-          {"entries", blob_to_json(document.entries)}};
+          {"entries", document.entries.to_text()}};
 }
 
 Result<ManifestDocument> manifest_from_json(const JsonObject& json) { return as_corrupt(read_manifest(json)); }
@@ -114,10 +110,74 @@ JsonObject piece_to_json(const PieceDocument& document) {
   json["created_at"] = document.head.created_at;
   json["stored_bytes"] = document.head.stored_bytes;
   json["entry_count"] = document.entry_count;
-  json["entries"] = blob_to_json(document.entries);
+  json["entries"] = document.entries.to_text();
   return json;
 }
 
 Result<PieceDocument> piece_from_json(const JsonObject& json) { return as_corrupt(read_piece(json)); }
+
+// --- entries ---------------------------------------------------------------------------------------------------------
+
+std::string BlobRef::to_text() const {
+  constexpr std::string_view kDigits = "0123456789abcdef";
+  std::string text;
+  for (const char byte : encode_blob_ref(*this)) {
+    const auto value = static_cast<unsigned char>(byte);
+    text += kDigits[value >> 4U];
+    text += kDigits[value & 15U];
+  }
+  return text;
+}
+
+Result<BlobRef> BlobRef::from_text(std::string_view text) {
+  std::vector<std::byte> bytes;
+  if (text.size() != 2 * kEncodedBytes) return corrupt("a name of stored bytes of the wrong length");
+  for (std::size_t at = 0; at < text.size(); at += 32) {
+    const auto half = PackId::from_hex(text.substr(at, 32));
+    if (!half) return corrupt("a name of stored bytes that is not hexadecimal");
+    bytes.insert(bytes.end(), half->bytes.begin(), half->bytes.end());
+  }
+  return parse_blob_ref(bytes);
+}
+
+Status sort_entries(std::vector<Entry>& entries) {
+  std::sort(entries.begin(), entries.end(), [](const Entry& a, const Entry& b) { return a.name < b.name; });
+  for (std::size_t i = 0; i < entries.size(); ++i) {
+    const auto& name = entries[i].name;
+    if (name.empty() || name.size() > kMaxNameBytes) {
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("an entry's name has {} bytes: 1 to {} are allowed", name.size(), kMaxNameBytes));
+    }
+    if (i > 0 && entries[i - 1].name == name) {
+      return make_error(ErrorCode::kInvalidArgument, fmt::format("two entries of the name {}", name));
+    }
+  }
+  return {};
+}
+
+std::string encode_entries(const std::vector<Entry>& entries) {
+  ByteWriter out;
+  for (const auto& entry : entries) {
+    out.number(static_cast<std::uint16_t>(entry.name.size()));
+    out.text(entry.name);
+    out.text(encode_blob_ref(entry.blob));
+  }
+  return out.take();
+}
+
+Result<std::vector<Entry>> parse_entries(std::span<const std::byte> bytes) {
+  std::vector<Entry> entries;
+  ByteReader in(bytes);
+  while (in.left() > 0) {
+    Entry entry;
+    entry.name = in.text(in.number<std::uint16_t>());
+    const auto blob = in.take(BlobRef::kEncodedBytes);
+    if (in.failed() || entry.name.empty()) return corrupt("a list of entries that is none");
+    CACS_ASSIGN(entry.blob, parse_blob_ref(blob));
+    if (!entries.empty() && entries.back().name >= entry.name) return corrupt("a list of entries out of order");
+    entries.push_back(std::move(entry));
+  }
+  return entries;
+}
 
 }  // namespace cacs::repository

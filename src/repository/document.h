@@ -1,0 +1,38 @@
+#pragma once
+
+#include <cstddef>
+#include <cstdint>
+#include <functional>
+#include <span>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/json.h"
+#include "base/result.h"
+#include "repository/backend/backend.h"
+#include "repository/keys/tenant_keys.h"
+
+/// Small objects: descriptor, manifests, pieces, quarantines. docs/repository-format.md describes each byte. A document
+/// is sealed as a whole, and bound to its kind and to the name of its object: put under another name it does not open.
+namespace cacs::repository {
+
+inline constexpr std::uint16_t kDocumentVersion = 2;
+inline constexpr std::size_t kDocumentHeaderBytes = 48;
+inline constexpr std::size_t kMaxDocumentBytes = std::size_t{16} << 20U;
+
+enum class DocumentKind { kRepository, kManifest, kPiece, kDamage };
+
+/// `name` is that of the object it will be.
+std::string encode_document(DocumentKind kind, const TenantKeys& keys, std::string_view name, const JsonObject& body);
+/// kCorrupt for what is damaged or lies under another name, kPermission when it was sealed under a key that is not
+/// among `keys`, kUnsupported when it was written for a newer reader.
+Result<JsonObject> parse_document(DocumentKind kind, const TenantKeys& keys, std::string_view name,
+                                  std::span<const std::byte> bytes);
+
+/// From and to the store. kNotFound when there is none.
+Result<JsonObject> load_document(Backend& backend, DocumentKind kind, const TenantKeys& keys, const std::string& name);
+Status store_document(Backend& backend, DocumentKind kind, const TenantKeys& keys, const std::string& name,
+                      const JsonObject& body, Overwrite overwrite);
+
+}  // namespace cacs::repository
