@@ -13,6 +13,8 @@
 
 #include "base/result.h"
 
+/// Secrets and what is done with them, on OpenSSL 3. Where an operation of OpenSSL fails that can only fail for want of
+/// memory, the program ends: it must not go on without the seal. docs/keys.md: which key protects what, and every byte.
 namespace cacs::repository {
 
 /// How what is stored is sealed: encrypted and authenticated together. The numbers stand in files.
@@ -24,6 +26,12 @@ enum class Sealing : std::uint8_t {
 
 inline constexpr std::size_t kTagBytes = 16;
 
+/// A number that stood in a file, or came from an option: kUnsupported for one that this build does not know, or whose
+/// cipher the installed OpenSSL does not offer. A Sealer may be made of what this let pass.
+Result<Sealing> sealing_from_number(std::uint8_t number);
+/// "none", "aes-256-gcm", "chacha20-poly1305"
+std::string_view sealing_name(Sealing sealing);
+
 /// 32 secret bytes, wiped when they go.
 class SecretKey {
  public:
@@ -33,8 +41,11 @@ class SecretKey {
   SecretKey(const SecretKey&) = default;
   SecretKey& operator=(const SecretKey&) = default;
   ~SecretKey();
+  /// From the kernel's generator.
   static SecretKey random();
   [[nodiscard]] std::span<const std::byte, kBytes> bytes() const { return bytes_; }
+  /// In a time that does not depend on where they differ.
+  friend bool operator==(const SecretKey& a, const SecretKey& b);
 
  private:
   std::array<std::byte, kBytes> bytes_{};
@@ -46,6 +57,10 @@ SecretKey derive_key(const SecretKey& from, std::string_view info, std::span<con
 /// Seals and opens the parts of one object under a key that no other object has (derived from the object's random
 /// id), so a part's number serves as nonce: 4 zero bytes, then the number, big-endian. Kept between calls: the cipher's
 /// key schedule. One thread at a time.
+///
+/// What is sealed is as long as the plaintext, and has its tag behind it. With Sealing::kNone it is the plaintext, and
+/// the first 16 bytes of SHA-256 over: number (8 bytes, little-endian), length of the context (8 bytes, little-endian),
+/// context, plaintext. That finds damage, and bytes in the wrong place; it keeps nobody from changing them.
 class Sealer {
  public:
   Sealer(Sealing sealing, const SecretKey& key);
@@ -59,7 +74,8 @@ class Sealer {
   /// is authenticated with it. No number may be used twice for one object.
   void seal(std::uint64_t number, std::span<const std::byte> context, std::span<const std::byte> plaintext,
             std::span<std::byte> out);
-  /// The reverse; `out` has sealed.size() - kTagBytes bytes. kCorrupt when anything was changed: then `out` is wiped.
+  /// The reverse; `out` has sealed.size() - kTagBytes bytes and may not overlap. kCorrupt when anything was changed, or
+  /// sealed under another key: then `out` is wiped.
   Status open(std::uint64_t number, std::span<const std::byte> context, std::span<const std::byte> sealed,
               std::span<std::byte> out);
 
@@ -73,7 +89,7 @@ struct ContentId {
   std::array<std::byte, 16> bytes{};
   friend auto operator<=>(const ContentId&, const ContentId&) = default;
   friend bool operator==(const ContentId&, const ContentId&) = default;
-  /// The first 8 bytes as a number: uniformly distributed.
+  /// The first 8 bytes as a number, little-endian: uniformly distributed.
   [[nodiscard]] std::uint64_t prefix() const;
   [[nodiscard]] std::string to_hex() const;
 };
@@ -98,6 +114,8 @@ class ContentHasher {
   ContentHasher& operator=(const ContentHasher&) = delete;
   ContentHasher(ContentHasher&&) noexcept;
   ContentHasher& operator=(ContentHasher&&) noexcept;
+  /// Another that makes the same ids, for another thread.
+  [[nodiscard]] ContentHasher clone() const;
   [[nodiscard]] ContentId operator()(std::span<const std::byte> data);
 
  private:
