@@ -18,7 +18,7 @@
 #include "repository/codec.h"
 #include "repository/digest_table.h"
 #include "repository/format.h"
-#include "repository/storage.h"
+#include "repository/backend/storage.h"
 
 namespace cacs::repository {
 

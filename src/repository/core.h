@@ -8,7 +8,7 @@
 #include "repository/chunk_store.h"
 #include "repository/format.h"
 #include "repository/pack_writer.h"
-#include "repository/storage.h"
+#include "repository/backend/storage.h"
 
 namespace cacs::repository {
 

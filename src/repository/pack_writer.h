@@ -10,7 +10,7 @@
 #include "base/result.h"
 #include "repository/chunk_store.h"
 #include "repository/codec.h"
-#include "repository/storage.h"
+#include "repository/backend/storage.h"
 
 namespace cacs::repository {
 

@@ -12,7 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
-#include "repository/storage.h"
+#include "repository/backend/storage.h"
 #include "repository/stream.h"
 #include "repository/types.h"
 
