@@ -8,7 +8,7 @@
 #include <set>
 
 #include "base/uuid.h"
-#include "repository/forgetful_storage.h"
+#include "repository/backend/forgetful_storage.h"
 #include "repository/repository.h"
 #include "repository/test_support.h"
 

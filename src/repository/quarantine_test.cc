@@ -6,7 +6,7 @@
 
 #include "base/log.h"
 #include "base/uuid.h"
-#include "repository/forgetful_storage.h"
+#include "repository/backend/forgetful_storage.h"
 #include "repository/repository.h"
 #include "repository/test_support.h"
 
