@@ -97,6 +97,7 @@ int main(int argc, char** argv) {
   must(child >= 0, "fork");
   close(STDOUT_FILENO);
   if (child == 0) {
+    must(prctl(PR_SET_PDEATHSIG, SIGKILL) == 0, "prctl");
     fill(map(10, MAP_PRIVATE | MAP_ANONYMOUS, -1), 10, 2, &state);
     must(prctl(PR_SET_NAME, "child") == 0, "prctl");
     raise(SIGSTOP);
