@@ -40,7 +40,7 @@ struct PageMap {
 Result<std::uint32_t> pages_id_of(std::string_view page_map);
 
 /// A page map (pagemap-*.img) whose pages file is `pages_file_bytes` long. Understands the page counts of 32 bits that
-/// CRIU wrote up to 4.1 and those of 64 bits since, and the maps without flags of before 3.0. Pure; time and memory are
+/// CRIU wrote up to 4.1 and those of 64 bits since, and the maps without flags of before 3.5. Pure; time and memory are
 /// bounded by the image's length.
 ///
 /// kCorrupt where it is not what CRIU writes: addresses that are not those of pages, pass 2^64, or do not rise (CRIU

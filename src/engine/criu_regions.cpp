@@ -73,7 +73,7 @@ void classify(Region& region, const image::Region& mapping, const MappedFiles& f
   if (is(kVdso)) return kernel("[vdso]");
   if (is(kVvar)) return kernel("[vvar]");
   if (is(kUprobes)) return kernel("[uprobes]");
-  if (is(kSystemV) || (is(kSharedNameless) && !is(kOfMemfd))) {
+  if (is(kSystemV | kSharedNameless)) {
     region.kind = RegionKind::kSharedMemory;
     region.shared_id = mapping.shared_id();
   } else if (is(kOfMemfd)) {
