@@ -3,38 +3,22 @@
 #include <fcntl.h>
 #include <sys/timerfd.h>
 
-#include <bit>
-#include <cstring>
 #include <ctime>
 
 #include "base/io.h"
+#include "engine/criu_image.h"
 #include "engine/criu_image.pb.h"
 
 namespace cacs::engine {
 
 namespace {
 
-// The first words of the image, little-endian: "an image of common form" and "open files".
-constexpr std::uint32_t kCommonMagic = 0x54564319;
-constexpr std::uint32_t kFilesMagic = 0x56303138;
-constexpr std::size_t kWord = sizeof(std::uint32_t);
 constexpr std::size_t kMaxImageBytes = std::size_t{1} << 30U;
-// Fields of ours in a file's entry are few and small: what is longer is not one.
-constexpr std::uint32_t kMaxEntryBytes = 1U << 20U;
 
-static_assert(std::endian::native == std::endian::little);
-
-std::uint32_t word_at(std::string_view image, std::size_t offset) {
-  std::uint32_t value = 0;
-  std::memcpy(&value, image.data() + offset, kWord);
-  return value;
-}
-
-void append_word(std::string& out, std::uint32_t value) { out.append(reinterpret_cast<const char*>(&value), kWord); }
-
-Error corrupt(const std::string& what) {
-  return make_error(ErrorCode::kCorrupt, "the engine's image of open files " + what,
-                    "this engine is not one CACS was tried with; `cacs check` says which are");
+void append_entry(std::string& out, std::string_view entry) {
+  const auto size = static_cast<std::uint32_t>(entry.size());
+  out.append(reinterpret_cast<const char*>(&size), sizeof size);
+  out += entry;
 }
 
 bool wall_clock(std::uint32_t clock) { return clock == CLOCK_REALTIME || clock == CLOCK_REALTIME_ALARM; }
@@ -65,24 +49,18 @@ bool mend(image::Timerfd& timer) {
 }  // namespace
 
 Result<std::string> mend_timers(std::string_view image) {
-  if (image.size() < 2 * kWord || word_at(image, 0) != kCommonMagic || word_at(image, kWord) != kFilesMagic)
-    return corrupt("does not begin as one");
-  std::string out(image.substr(0, 2 * kWord));
+  CACS_ASSIGN(auto reader, ImageReader::open(image, kFilesMagic, "the engine's image of open files"));
+  std::string out(image.substr(0, kImageHeaderBytes));
   out.reserve(image.size());
-  for (std::size_t at = 2 * kWord; at < image.size();) {
-    if (image.size() - at < kWord) return corrupt("ends in the middle of an entry");
-    const std::uint32_t size = word_at(image, at);
-    at += kWord;
-    if (size > kMaxEntryBytes || size > image.size() - at) return corrupt("has an entry that is longer than it");
-    std::string entry(image.substr(at, size));
-    at += size;
+  while (true) {
+    CACS_ASSIGN(const auto entry, reader.next());
+    if (!entry) return out;
     image::File file;
-    if (!file.ParseFromString(entry)) return corrupt("has an entry that cannot be read");
-    if (file.has_timerfd() && mend(*file.mutable_timerfd())) entry = file.SerializeAsString();
-    append_word(out, static_cast<std::uint32_t>(entry.size()));
-    out += entry;
+    if (!file.ParseFromArray(entry->data(), static_cast<int>(entry->size())))
+      return reader.corrupt("has an entry that cannot be read");
+    const bool changed = file.has_timerfd() && mend(*file.mutable_timerfd());
+    append_entry(out, changed ? file.SerializeAsString() : std::string(*entry));
   }
-  return out;
 }
 
 Status mend_images(const std::filesystem::path& images) {
