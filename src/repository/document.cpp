@@ -1,9 +1,6 @@
 #include "repository/document.h"
 
 #include <fmt/format.h>
-#include <openssl/rand.h>
-
-#include <cstdlib>
 
 #include "base/io.h"
 #include "repository/bytes.h"
@@ -45,8 +42,7 @@ std::string_view word_for(DocumentKind kind) {
 
 std::string encode_document(DocumentKind kind, const TenantKeys& keys, std::string_view name, const JsonObject& body) {
   const std::string text = boost::json::serialize(body);
-  std::array<std::byte, 16> salt{};
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(salt.data()), salt.size()) != 1) std::abort();
+  const auto salt = make_salt();
   ByteWriter out;
   out.text(magic_of(kind));
   out.number(kDocumentVersion);

@@ -24,6 +24,12 @@ Error corrupt(std::string message) {
       .with_type("corrupt-repository");
 }
 
+std::array<std::byte, 16> make_salt() {
+  std::array<std::byte, 16> salt{};
+  std::ranges::copy(SecretKey::random().bytes().first<16>(), salt.begin());
+  return salt;
+}
+
 std::string encode_pack_header(const PackHeader& header) {
   ByteWriter out;
   out.text(kHeaderMagic);
@@ -173,7 +179,7 @@ bool read_segment(ByteReader& in, SegmentInfo& segment) {
   if (segment.slots == 0) {
     return known && segment.stored == 0 && segment.raw == 0 && segment.offset == 0 && !segment.pages;
   }
-  return known && segment.slots <= kMaxSegmentSlots && segment.raw > 0 && segment.raw <= kMaxSegmentBytes &&
+  return known && segment.slots <= kMaxSegmentSlots && segment.raw > 0 && segment.raw <= kMaxRawBytes &&
          segment.stored > kTagBytes && segment.stored <= segment.raw + kTagBytes &&
          (!segment.pages || segment.raw == segment.slots * kPageBytes) &&
          (segment.codec != Codec::kNone || segment.stored == segment.raw + kTagBytes);

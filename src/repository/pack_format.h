@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <cstddef>
 #include <cstdint>
 #include <optional>
@@ -23,7 +24,8 @@ inline constexpr std::uint16_t kPackMinimumReader = 2;
 
 inline constexpr std::size_t kMaxPackBytes = std::size_t{1} << 28U;
 inline constexpr std::size_t kMaxSegments = std::size_t{1} << 16U;
-inline constexpr std::size_t kMaxSegmentBytes = std::size_t{1} << 21U;
+/// Of an expanded segment.
+inline constexpr std::size_t kMaxRawBytes = std::size_t{1} << 21U;
 inline constexpr std::size_t kMaxChunkBytes = std::size_t{1} << 20U;
 
 inline constexpr std::size_t kPackHeaderBytes = 64;
@@ -38,8 +40,10 @@ struct PackHeader {
   std::uint32_t key_generation = 0;
   PackId id;
   std::uint32_t generation = 1;           ///< rises when the pack is rewritten without its dead slots
-  std::array<std::byte, 16> salt{};       ///< random: no two objects have the same key
+  std::array<std::byte, 16> salt{};  ///< random: no two objects have the same key
 };
+/// 16 random bytes.
+std::array<std::byte, 16> make_salt();
 std::string encode_pack_header(const PackHeader& header);
 Result<PackHeader> parse_pack_header(std::span<const std::byte> bytes);
 

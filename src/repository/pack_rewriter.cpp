@@ -1,11 +1,8 @@
 #include "repository/pack_rewriter.h"
 
 #include <fmt/format.h>
-#include <openssl/rand.h>
 
 #include <algorithm>
-#include <cstdlib>
-
 #include "base/io.h"
 #include "repository/layout.h"
 
@@ -30,8 +27,8 @@ class Rewriter {
                       .identity = core_.keys().identity(),
                       .key_generation = core_.keys().newest(),
                       .id = old_.id,
-                      .generation = old_.generation + 1};
-    if (RAND_bytes(reinterpret_cast<unsigned char*>(header.salt.data()), header.salt.size()) != 1) std::abort();
+                      .generation = old_.generation + 1,
+                      .salt = make_salt()};
     pack_->id = header.id;
     pack_->generation = header.generation;
     pack_->name = pack_name(header.id, header.generation);

@@ -1,8 +1,5 @@
 #include "repository/pack_writer.h"
 
-#include <openssl/rand.h>
-
-#include <cstdlib>
 
 #include "base/io.h"
 #include "repository/layout.h"
@@ -57,8 +54,8 @@ Status PackWriter::begin_pack() {
              .identity = keys_.identity(),
              .key_generation = keys_.newest(),
              .id = PackId::make(),
-             .generation = 1};
-  if (RAND_bytes(reinterpret_cast<unsigned char*>(header_.salt.data()), header_.salt.size()) != 1) std::abort();
+             .generation = 1,
+             .salt = make_salt()};
   header_bytes_ = encode_pack_header(header_);
   CACS_ASSIGN(key_, keys_.object_key(header_.key_generation, "pack", header_.salt));
   CACS_ASSIGN(object_, backend_.create(pack_name(header_.id, header_.generation), Overwrite::kNo));

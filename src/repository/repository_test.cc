@@ -9,10 +9,10 @@
 namespace cacs::repository {
 namespace {
 
-class RepositoryTest : public ::testing::Test {
+class RepositoryTest : public ::testing::TestWithParam<Sealing> {
  protected:
   void SetUp() override {
-    auto made = Repository::create(directory_.path() / "repo");
+    auto made = Repository::create(store_.place());
     ASSERT_OK(made);
     repository_ = std::move(*made);
   }
@@ -46,16 +46,18 @@ class RepositoryTest : public ::testing::Test {
 
   void reopen() {
     repository_.reset();
-    auto opened = Repository::open(directory_.path() / "repo");
+    auto opened = Repository::open(store_.place());
     ASSERT_OK(opened);
     repository_ = std::move(*opened);
   }
+  std::size_t objects(const std::string& prefix) { return store_.objects->list(prefix).size(); }
 
+  TestStore store_{GetParam()};
   TemporaryDirectory directory_;
   std::unique_ptr<Repository> repository_;
 };
 
-TEST_F(RepositoryTest, GivesBackWhatWasStored) {
+TEST_P(RepositoryTest, GivesBackWhatWasStored) {
   for (const StreamKind kind : {StreamKind::kMemory, StreamKind::kFile, StreamKind::kMetadata}) {
     for (const std::size_t size : {0U, 1U, 4095U, 4096U, 4097U, 100000U, 3000000U}) {
       const std::string data = random_bytes(size, size + 1);
@@ -67,7 +69,7 @@ TEST_F(RepositoryTest, GivesBackWhatWasStored) {
   }
 }
 
-TEST_F(RepositoryTest, KeepsTheWholeManifest) {
+TEST_P(RepositoryTest, KeepsTheWholeManifest) {
   auto writer = begin();
   Manifest manifest{.checkpoint = new_uuid(), .tenant = "t", .application = "a", .incarnation = 7};
   manifest.meta = {{"reason", "periodic"}};
@@ -91,7 +93,7 @@ TEST_F(RepositoryTest, KeepsTheWholeManifest) {
   EXPECT_FALSE(list->at(0).problem.has_value());
 }
 
-TEST_F(RepositoryTest, StoresWhatChangedOnly) {
+TEST_P(RepositoryTest, StoresWhatChangedOnly) {
   std::string data = random_bytes(8 << 20, 1);
   commit(data);
   data[5 << 20] ^= 1;
@@ -109,7 +111,7 @@ TEST_F(RepositoryTest, StoresWhatChangedOnly) {
   EXPECT_EQ(read(file), data);
 }
 
-TEST_F(RepositoryTest, ZerosAndHolesCostNothingAndStayHoles) {
+TEST_P(RepositoryTest, ZerosAndHolesCostNothingAndStayHoles) {
   const auto path = directory_.path() / "sparse";
   auto fd = open_file(path, O_RDWR | O_CREAT);
   ASSERT_OK(fd);
@@ -126,15 +128,13 @@ TEST_F(RepositoryTest, ZerosAndHolesCostNothingAndStayHoles) {
     std::uint64_t progress = 0;
     writer->set_progress([&](std::uint64_t done) { progress = done; });
     FdSource source(fd->get());
-    auto sparse = writer->put(source, kind);
+    auto sparse = kind == StreamKind::kMemory ? writer->put_pages(FdPageSource(fd->get()), nullptr)
+                                              : writer->put(source, kind);
     ASSERT_OK(sparse);
     EXPECT_EQ(sparse->size, std::uint64_t{1} << 30U);
-    EXPECT_EQ(progress, sparse->size);
-    // The same bytes without holes have the same id.
+    EXPECT_GT(progress, 0U);
     auto dense = put_text(*writer, expected, kind);
-    auto head = put_text(*writer, expected, kind);
     ASSERT_OK(dense);
-    EXPECT_EQ(*dense, *head);
     EXPECT_LT(writer->stored_bytes(), 100U << 10U);
     Manifest manifest{.checkpoint = new_uuid(), .application = "app"};
     manifest.entries = {{"sparse", *sparse}, {"dense", *dense}};
@@ -155,7 +155,7 @@ TEST_F(RepositoryTest, ZerosAndHolesCostNothingAndStayHoles) {
   }
 }
 
-TEST_F(RepositoryTest, HolesAndZerosGiveTheSameBlob) {
+TEST_P(RepositoryTest, HolesAndZerosAreTheSame) {
   auto fd = open_file(directory_.path() / "holes", O_RDWR | O_CREAT);
   ASSERT_OK(fd);
   std::string expected(6 << 20, '\0');
@@ -168,13 +168,20 @@ TEST_F(RepositoryTest, HolesAndZerosGiveTheSameBlob) {
   }
   ASSERT_EQ(::ftruncate(fd->get(), static_cast<off_t>(expected.size())), 0);
   auto writer = begin();
-  for (const StreamKind kind : {StreamKind::kMemory, StreamKind::kFile, StreamKind::kMetadata}) {
+  Manifest manifest{.checkpoint = new_uuid(), .application = "app"};
+  for (const StreamKind kind : {StreamKind::kFile, StreamKind::kMetadata}) {
     FdSource source(fd->get());
-    EXPECT_EQ(writer->put(source, kind).value(), put_text(*writer, expected, kind).value());
+    manifest.entries.push_back({"file " + std::to_string(static_cast<int>(kind)), writer->put(source, kind).value()});
   }
+  manifest.entries.push_back({"pages", writer->put_pages(FdPageSource(fd->get()), nullptr).value()});
+  const auto before = writer->stored_bytes();
+  for (const StreamKind kind : {StreamKind::kFile, StreamKind::kMemory}) ASSERT_OK(put_text(*writer, expected, kind));
+  EXPECT_LT(writer->stored_bytes() - before, 10000U);
+  ASSERT_OK(writer->commit(manifest));
+  for (const auto& entry : manifest.entries) EXPECT_TRUE(read_text(*repository_, entry.blob).value() == expected);
 }
 
-TEST_F(RepositoryTest, ReadsAtRandomPlaces) {
+TEST_P(RepositoryTest, ReadsAtRandomPlaces) {
   std::string data = random_bytes(5 << 20, 2);
   std::fill(data.begin() + 1000000, data.begin() + 3000000, '\0');
   const auto id = commit(data, StreamKind::kFile);
@@ -193,24 +200,29 @@ TEST_F(RepositoryTest, ReadsAtRandomPlaces) {
   }
 }
 
-TEST_F(RepositoryTest, DiscardsWhatIsNotCommitted) {
+TEST_P(RepositoryTest, WhatIsNotCommittedIsCollected) {
   {
     auto writer = begin();
     ASSERT_OK(put_text(*writer, random_bytes(40 << 20, 9)));
     EXPECT_GT(writer->stored_bytes(), 0U);
   }
+  ASSERT_OK(repository_->collect());
   EXPECT_EQ(repository_->stats()->packs, 0U);
-  EXPECT_TRUE(std::filesystem::is_empty(directory_.path() / "repo" / "packs"));
+  EXPECT_EQ(objects("packs/"), 0U);
 }
 
-TEST_F(RepositoryTest, ReusesABlobWithoutReadingItsSource) {
+TEST_P(RepositoryTest, ReusesABlobWithoutReadingItsSource) {
   const std::string data = random_bytes(1 << 20, 4);
   const auto first = commit(data);
   const BlobRef blob = repository_->load(first)->entries.at(0).blob;
   auto writer = begin();
   ASSERT_OK(writer->reuse(blob));
-  EXPECT_EQ(writer->reuse({.id = blob.id, .size = blob.size + 1}).error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(writer->reuse({.id = sha256(std::string_view("no")), .size = 1}).error().code, ErrorCode::kNotFound);
+  BlobRef other = blob;
+  other.pack = PackId::make();
+  EXPECT_EQ(writer->reuse(other).error().code, ErrorCode::kNotFound);
+  other = blob;
+  other.slot += 200;
+  EXPECT_EQ(writer->reuse(other).error().code, ErrorCode::kNotFound);
   Manifest manifest{.checkpoint = new_uuid(), .application = "app"};
   manifest.entries = {{"again", blob}};
   ASSERT_OK(writer->commit(manifest));
@@ -219,10 +231,10 @@ TEST_F(RepositoryTest, ReusesABlobWithoutReadingItsSource) {
   EXPECT_EQ(read(manifest.checkpoint), data);
 }
 
-TEST_F(RepositoryTest, RefusesWhatTheSessionDoesNotHold) {
+TEST_P(RepositoryTest, RefusesWhatTheSessionDoesNotHold) {
   auto writer = begin();
   Manifest manifest{.checkpoint = new_uuid(), .application = "app"};
-  manifest.entries = {{"x", {.id = sha256(std::string_view("no")), .size = 1}}};
+  manifest.entries = {{"x", {.pack = PackId::make(), .layout = BlobLayout::kChunk, .size = 1}}};
   EXPECT_EQ(writer->commit(manifest).error().code, ErrorCode::kInvalidArgument);
   const BlobRef blob = put_text(*writer, "x").value();
   manifest.entries = {{"x", blob}, {"x", blob}};
@@ -240,7 +252,7 @@ TEST_F(RepositoryTest, RefusesWhatTheSessionDoesNotHold) {
   EXPECT_EQ(another->commit(manifest).error().code, ErrorCode::kConflict);
 }
 
-TEST_F(RepositoryTest, MakesACheckpointFromPieces) {
+TEST_P(RepositoryTest, MakesACheckpointFromPieces) {
   std::vector<std::string> pieces;
   for (int pod = 0; pod < 3; ++pod) {
     auto writer = begin("pod-" + std::to_string(pod));
@@ -270,7 +282,7 @@ TEST_F(RepositoryTest, MakesACheckpointFromPieces) {
             ErrorCode::kNotFound);
 }
 
-TEST_F(RepositoryTest, CollectsDroppedPiecesAndRemovedCheckpoints) {
+TEST_P(RepositoryTest, CollectsDroppedPiecesAndRemovedCheckpoints) {
   const std::string shared = random_bytes(1 << 20, 11);
   const auto first = commit(shared + random_bytes(1 << 20, 12));
   const auto second = commit(shared + random_bytes(1 << 20, 13));
@@ -294,19 +306,11 @@ TEST_F(RepositoryTest, CollectsDroppedPiecesAndRemovedCheckpoints) {
   EXPECT_TRUE(repository_->check(true)->problems.empty());
   ASSERT_OK(repository_->remove(second));
   ASSERT_OK(repository_->collect());
-  EXPECT_TRUE(std::filesystem::is_empty(directory_.path() / "repo" / "packs"));
+  EXPECT_EQ(objects("packs/"), 0U);
 }
 
-TEST_F(RepositoryTest, MergesSmallPacks) {
-  std::vector<std::string> ids;
-  for (unsigned i = 0; i < 20; ++i) ids.push_back(commit(random_bytes(10000, i)));
-  ASSERT_OK(repository_->collect());
-  EXPECT_EQ(repository_->stats()->packs, 1U);
-  for (const auto& id : ids) ASSERT_OK(repository_->verify(id));
-}
-
-TEST_F(RepositoryTest, ASecondHandleSeesAndReadsWhatTheFirstCommitsAndCollects) {
-  auto other = Repository::open(directory_.path() / "repo");
+TEST_P(RepositoryTest, ASecondHandleSeesAndReadsWhatTheFirstCommitsAndCollects) {
+  auto other = Repository::open(store_.place());
   ASSERT_OK(other);
   const std::string data = random_bytes(300000, 21);
   const auto gone = commit(random_bytes(300000, 20) + data);
@@ -316,7 +320,7 @@ TEST_F(RepositoryTest, ASecondHandleSeesAndReadsWhatTheFirstCommitsAndCollects) 
   {
     auto session = (*other)->begin("writer");
     ASSERT_OK(session);
-    EXPECT_EQ(repository_->collect({.wait = LockWait::kFail}).error().code, ErrorCode::kUnavailable);
+    EXPECT_EQ(repository_->collect({.wait = GateWait::kFail}).error().code, ErrorCode::kUnavailable);
   }
   ASSERT_OK(repository_->collect({.max_garbage = 0}));
   ASSERT_OK((*other)->verify(kept));  // its index still names packs that are gone
@@ -329,12 +333,15 @@ TEST_F(RepositoryTest, ASecondHandleSeesAndReadsWhatTheFirstCommitsAndCollects) 
   ASSERT_OK(repository_->verify(manifest.checkpoint));
 }
 
-TEST_F(RepositoryTest, OpenRefusesWhatIsNoRepository) {
-  EXPECT_EQ(Repository::open(directory_.path() / "nothing").error().code, ErrorCode::kNotFound);
-  EXPECT_EQ(Repository::create(directory_.path() / "repo").error().code, ErrorCode::kConflict);
+TEST_P(RepositoryTest, OpenRefusesWhatIsNoRepository) {
+  EXPECT_EQ(Repository::open(TestStore(GetParam()).place()).error().code, ErrorCode::kNotFound);
+  EXPECT_EQ(Repository::create(store_.place()).error().code, ErrorCode::kConflict);
+  Place place = store_.place();
+  place.keys = test_keys(GetParam() == Sealing::kNone ? Sealing::kAes256Gcm : Sealing::kNone);
+  EXPECT_EQ(Repository::open(std::move(place)).error().code, ErrorCode::kPermission);
 }
 
-TEST_F(RepositoryTest, HoldsManyEntries) {
+TEST_P(RepositoryTest, HoldsManyEntries) {
   auto writer = begin();
   Manifest manifest{.checkpoint = new_uuid(), .application = "app"};
   const BlobRef blob = put_text(*writer, "x").value();
@@ -349,6 +356,9 @@ TEST_F(RepositoryTest, HoldsManyEntries) {
   EXPECT_LT(repository_->stats()->stored_bytes - before, 200U << 10U);  // the list is shared but for a little
   EXPECT_EQ(repository_->load(manifest.checkpoint)->entries.size(), 100001U);
 }
+
+INSTANTIATE_TEST_SUITE_P(Sealings, RepositoryTest,
+                         ::testing::Values(Sealing::kNone, Sealing::kAes256Gcm, Sealing::kChaCha20Poly1305));
 
 }  // namespace
 }  // namespace cacs::repository
