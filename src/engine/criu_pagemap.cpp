@@ -195,7 +195,11 @@ Result<std::map<std::string, PageMapOf>> list_page_maps(const std::filesystem::p
       return bad_file(images / pages_name, "is claimed by two page maps, one of which is " + name);
   }
   for (const auto& [name, bytes] : names.pages) {
-    if (!maps.contains(name)) return bad_file(images / name, "has no page map: nothing says what its pages are");
+    if (!maps.contains(name))
+      return bad_file(images / name, "has no page map: nothing says what its pages are")
+          .with_hint(
+              "the dump cannot be restored. Memory of System V (shmget) may have the number of other shared memory: "
+              "use another kind, or start the application again");
   }
   return maps;
 }

@@ -47,6 +47,9 @@ class EngineImages : public testing::Test {
     EXPECT_TRUE(remove_tree(directory_).ok());
   }
 
+  /// Whether memory of System V has the number of other shared memory.
+  virtual bool same_numbers() const { return false; }
+
   std::filesystem::path images() const { return directory_ / "images"; }
 
   /// Starts it, and waits until it and its child have stopped with all their memory in place.
@@ -59,6 +62,7 @@ class EngineImages : public testing::Test {
         std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path().parent_path() / "programs/regions";
     Command command;
     command.argv = {program.string(), (directory_ / "file").string()};
+    if (same_numbers()) command.argv.emplace_back("same");
     // The kernel would write to memory of restartable sequences while the engine has the process run for it.
     command.env = {"GLIBC_TUNABLES=glibc.pthread.rseq=0"};
     command.fds = {{theirs.get(), STDOUT_FILENO}, {theirs.get(), STDERR_FILENO}};
@@ -321,6 +325,18 @@ TEST_F(EngineImages, ProcessesHaveTheirNamesAndParents) {
                                          {static_cast<std::uint32_t>(zombie_), root, "many (regions)", {}},
                                          {static_cast<std::uint32_t>(child_), root, "child", {}}};
   EXPECT_TRUE(std::is_permutation(processes.begin(), processes.end(), expected.begin(), expected.end()));
+}
+
+class EngineImagesOfSameNumbers : public EngineImages {
+  bool same_numbers() const override { return true; }
+};
+
+TEST_F(EngineImagesOfSameNumbers, ADumpThatHasLostMemoryIsRefused) {
+  // CRIU reports success, and has written the map of one memory over that of the other.
+  const auto maps = list_page_maps(images());
+  ASSERT_FALSE(maps.ok());
+  EXPECT_EQ(maps.error().code, ErrorCode::kCorrupt);
+  EXPECT_NE(maps.error().message.find("has no page map"), std::string::npos) << maps.error().message;
 }
 
 }  // namespace

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <sys/prctl.h>
 #include <sys/shm.h>
+#include <sys/stat.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -48,8 +49,19 @@ static void fill(char* memory, size_t pages, size_t step, uint64_t* state) {
   for (size_t i = 0; i < pages; i += step) fill_page(memory + i * PAGE, state);
 }
 
+/* The next memory of System V gets the number that the kernel gave to this memory's inode. */
+static void take_number_of(const char* memory, size_t pages) {
+  char path[64];
+  snprintf(path, sizeof path, "/proc/self/map_files/%lx-%lx", (unsigned long)memory,
+           (unsigned long)memory + pages * PAGE);
+  struct stat status;
+  must(stat(path, &status) == 0, path);
+  FILE* next = fopen("/proc/sys/kernel/shm_next_id", "w");
+  must(next != NULL && fprintf(next, "%lu", (unsigned long)status.st_ino) > 0 && fclose(next) == 0, "shm_next_id");
+}
+
 int main(int argc, char** argv) {
-  if (argc != 2) return 2;
+  if (argc < 2) return 2;
   uint64_t state = 88172645463325252ULL;
   must(unshare(CLONE_NEWIPC) == 0, "unshare: memory of System V is saved in a namespace of its own only");
   must(prctl(PR_SET_NAME, "many (regions)") == 0, "prctl");
@@ -76,15 +88,18 @@ int main(int argc, char** argv) {
   map(4, MAP_SHARED, file)[2 * PAGE] = 'y';
   close(file);
 
-  fill(map(64, MAP_SHARED | MAP_ANONYMOUS, -1), 64, 5, &state);
+  char* nameless = map(64, MAP_SHARED | MAP_ANONYMOUS, -1);
+  fill(nameless, 64, 5, &state);
   const int board = memfd_create("board", 0);
   must(board >= 0 && ftruncate(board, 40 * PAGE + 100) == 0, "memfd_create");
   fill(map(40, MAP_SHARED, board), 40, 7, &state);
   const int unmapped = memfd_create("unmapped", 0);
   must(unmapped >= 0 && write(unmapped, "only written", 12) == 12, "memfd_create");
+  if (argc > 2) take_number_of(nameless, 64);
   const int segment = shmget(IPC_PRIVATE, 20 * PAGE, IPC_CREAT | 0600);
   must(segment >= 0, "shmget");
-  char* attached = shmat(segment, NULL, 0);
+  /* Far from the rest: of neighbours with one number CRIU takes the second for the first's, and gives up. */
+  char* attached = shmat(segment, (void*)0x10000000000, 0);
   must(attached != (char*)-1, "shmat");
   fill(attached, 20, 4, &state);
 
