@@ -17,8 +17,8 @@ namespace cacs::repository {
 
 inline constexpr unsigned kPageFanoutBits = 6;
 inline constexpr std::size_t kPageFanout = std::size_t{1} << kPageFanoutBits;
-inline constexpr std::uint64_t kMaxPages = std::uint64_t{1} << 52U;
-/// Levels above the leaves that 2^52 pages take.
+inline constexpr std::uint64_t kMaxPages = std::uint64_t{1} << 50U;
+/// Levels above the leaves that 2^50 pages take.
 inline constexpr std::uint8_t kMaxPageHeight = 8;
 
 using PageNode = std::array<Ref, kPageFanout>;

@@ -93,7 +93,7 @@ inline constexpr std::size_t kPageBytes = 4096;
 
 /// A run of pages: of a process's memory, or of a file.
 struct PageExtent {
-  std::uint64_t page = 0;   ///< number of the first: virtual address (or offset) / kPageBytes; below 2^52
+  std::uint64_t page = 0;   ///< number of the first: virtual address (or offset) / kPageBytes; below 2^50
   std::uint64_t count = 0;  ///< pages, at least 1
 
   friend bool operator==(const PageExtent&, const PageExtent&) = default;
