@@ -32,7 +32,8 @@ Error file_error(int number, const std::string& doing) {
 FileInfo info_of(const struct stat& found) {
   return {.size = static_cast<std::uint64_t>(found.st_size),
           .links = static_cast<std::uint64_t>(found.st_nlink),
-          .directory = S_ISDIR(found.st_mode)};
+          .directory = S_ISDIR(found.st_mode),
+          .id = {found.st_dev, found.st_ino}};
 }
 
 class FileWriter final : public WritableFile {
@@ -155,7 +156,8 @@ class FileStorage final : public Storage {
 
   Status rename(const std::string& from, const std::string& to) override {
     if (::rename((root_ / from).c_str(), (root_ / to).c_str()) != 0) {
-      return file_error(errno, "rename " + (root_ / from).string() + " to " + to);
+      const int number = errno;
+      return file_error(number == EISDIR ? EEXIST : number, "rename " + (root_ / from).string() + " to " + to);
     }
     return {};
   }
@@ -180,8 +182,9 @@ class FileStorage final : public Storage {
 
   Status rename_new(const std::string& from, const std::string& to) override {
     if (::renameat2(AT_FDCWD, (root_ / from).c_str(), AT_FDCWD, (root_ / to).c_str(), RENAME_NOREPLACE) == 0) return {};
-    Error error = file_error(errno, "rename " + (root_ / from).string() + " to " + to);
-    if (errno == EINVAL || errno == EOPNOTSUPP || errno == ENOSYS) error.code = ErrorCode::kUnsupported;
+    const int number = errno;
+    Error error = file_error(number, "rename " + (root_ / from).string() + " to " + to);
+    if (number == EINVAL || number == EOPNOTSUPP || number == ENOSYS) error.code = ErrorCode::kUnsupported;
     return error;
   }
 
@@ -225,7 +228,13 @@ class FileStorage final : public Storage {
 
   Status make_directory(const std::string& directory) override {
     if (directory.empty()) return make_durable_directory(std::filesystem::absolute(root_).lexically_normal());
-    return make_directories(root_ / directory, 0700);
+    auto made = make_directories(root_ / directory, 0700);
+    if (!made && made.error().os_errno == ENOTDIR) {
+      Error error = made.error();
+      error.code = ErrorCode::kConflict;
+      return error;
+    }
+    return made;
   }
 
   Result<std::unique_ptr<StorageLock>> lock(LockMode mode, LockWait wait) override {

@@ -99,7 +99,7 @@ class ForgetfulStorage final : public Storage {
   Result<FileInfo> stat(const std::string& name) override {
     const std::scoped_lock lock(disk_->mutex_);
     if (epoch_ != disk_->epoch_) return dead();
-    if (disk_->directories_.contains(name)) return FileInfo{.size = 0, .links = 1, .directory = true};
+    if (disk_->directories_.contains(name)) return FileInfo{.links = 1, .directory = true};
     const auto file = find(name);
     if (!file) return none(name);
     return disk_->info_of(file);
@@ -268,7 +268,7 @@ Status ForgetfulDisk::step(const std::string& what) {
 }
 
 FileInfo ForgetfulDisk::info_of(const std::shared_ptr<File>& file) const {
-  FileInfo info{.size = file->data.size()};
+  FileInfo info{.size = file->data.size(), .id = {0, reinterpret_cast<std::uintptr_t>(file.get())}};
   for (const auto& [directory_name, directory] : directories_) {
     for (const auto& [name, other] : directory.now) info.links += other == file ? 1U : 0U;
   }

@@ -6,6 +6,7 @@
 #include <memory>
 #include <span>
 #include <string>
+#include <utility>
 #include <vector>
 
 #include "base/result.h"
@@ -17,6 +18,8 @@ struct FileInfo {
   std::uint64_t size = 0;   ///< bytes
   std::uint64_t links = 0;  ///< names that the file has; 0: its last one was removed or taken over by another file
   bool directory = false;
+  /// Which file it is, whatever its names: not given to another as long as one of its names is there or it is open.
+  std::pair<std::uint64_t, std::uint64_t> id;
 };
 
 /// A file being written, from start to end. One thread at a time.
@@ -69,7 +72,7 @@ class Storage {
   virtual Result<std::unique_ptr<ReadableFile>> open(const std::string& name) = 0;
   /// kNotFound when there is nothing. Symbolic links are not followed and count as nothing.
   virtual Result<FileInfo> stat(const std::string& name) = 0;
-  /// Takes the place of `to` if there is one.
+  /// Takes the place of `to` if there is one; kConflict when that is a directory.
   virtual Status rename(const std::string& from, const std::string& to) = 0;
   /// A second name in the same directory, exclusively: kConflict when `to` is taken, by whichever host. kUnsupported on
   /// file systems without hard links.
@@ -87,7 +90,8 @@ class Storage {
   virtual Status sync_directory(const std::string& directory) = 0;
   /// Names in `directory`, of files and others, in no order.
   virtual Result<std::vector<std::string>> list(const std::string& directory) = 0;
-  /// Success when it is there already. Its parents are made too; "", the root, also durably.
+  /// Success when it is there already; kConflict when it or one of its parents is a file. Its parents are made too; "",
+  /// the root, also durably.
   virtual Status make_directory(const std::string& directory) = 0;
   /// kUnavailable when someone else holds it and `wait` is kFail.
   virtual Result<std::unique_ptr<StorageLock>> lock(LockMode mode, LockWait wait) = 0;
