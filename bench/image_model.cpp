@@ -62,8 +62,9 @@ Result<Series> parse_series(std::string_view name) {
   double percent = 0;
   const auto [end, problem] = std::from_chars(name.data(), name.data() + name.size(), percent);
   if (problem != std::errc() || end != name.data() + name.size() || !(percent > 0 && percent <= 100)) {
-    return Error(ErrorCode::kInvalidArgument, "the series '" + std::string(name) +
-                                                  "' is none: give a percentage from above 0 to 100, heap or ranks");
+    return make_error(
+        ErrorCode::kInvalidArgument,
+        "the series '" + std::string(name) + "' is none: give a percentage from above 0 to 100, heap or ranks");
   }
   return Series{.kind = SeriesKind::kFraction, .fraction = percent / 100};
 }

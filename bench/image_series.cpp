@@ -199,8 +199,8 @@ std::uint64_t number(const char* text, const char* what, std::uint64_t least, st
   std::uint64_t value = 0;
   const auto [end, problem] = std::from_chars(digits.data(), digits.data() + digits.size(), value);
   if (problem != std::errc() || end != digits.data() + digits.size() || value < least || value > most) {
-    die(Error(ErrorCode::kInvalidArgument, std::string(what) + " '" + text + "' is not a number from " +
-                                               std::to_string(least) + " to " + std::to_string(most)));
+    die(make_error(ErrorCode::kInvalidArgument, std::string(what) + " '" + text + "' is not a number from " +
+                                                    std::to_string(least) + " to " + std::to_string(most)));
   }
   return value;
 }

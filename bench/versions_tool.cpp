@@ -39,7 +39,7 @@ Result<std::uint64_t> parse_number(std::string_view text, int base) {
   std::uint64_t value = 0;
   const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), value, base);
   if (problem == std::errc() && end == text.data() + text.size()) return value;
-  return Error(ErrorCode::kInvalidArgument, "'" + std::string(text) + "' is not a number");
+  return make_error(ErrorCode::kInvalidArgument, "'" + std::string(text) + "' is not a number");
 }
 
 /// "FILE ADDRESS PAGES", one run a line, in the order of the file.
@@ -52,7 +52,8 @@ Result<Layouts> load_layouts(const std::filesystem::path& path) {
     const std::size_t first = line.find(' ');
     const std::size_t second = line.find(' ', first + 1);
     if (first == std::string_view::npos || second == std::string_view::npos) {
-      return Error(ErrorCode::kInvalidArgument, path.string() + ": '" + std::string(line) + "' is no run of pages");
+      return make_error(ErrorCode::kInvalidArgument,
+                        path.string() + ": '" + std::string(line) + "' is no run of pages");
     }
     Run run;
     CACS_ASSIGN(run.address, parse_number(line.substr(first + 1, second - first - 1), 16));
@@ -69,7 +70,7 @@ Result<BlobRef> put_memory(Writer& writer, int fd, const std::string& name, cons
   std::uint64_t pages = 0;
   for (const Run& run : runs) pages += run.pages;
   if (pages * kPage != static_cast<std::uint64_t>(status.st_size)) {
-    return Error(ErrorCode::kInvalidArgument, name + " is not as long as its layout says");
+    return make_error(ErrorCode::kInvalidArgument, name + " is not as long as its layout says");
   }
   FdSource source(fd);
   return writer.put(source, StreamKind::kMemory);
@@ -112,7 +113,7 @@ Status ingest(const std::filesystem::path& where, const std::filesystem::path& i
 Result<std::string> resolve(Repository& repository, std::string_view checkpoint) {
   if (checkpoint != "latest") return std::string(checkpoint);
   CACS_ASSIGN(const std::vector<Summary> all, repository.list());
-  if (all.empty()) return Error(ErrorCode::kNotFound, "there is no checkpoint in the repository");
+  if (all.empty()) return make_error(ErrorCode::kNotFound, "there is no checkpoint in the repository");
   return all.back().head.checkpoint;  // sorted by id, and ids are in order of creation
 }
 
