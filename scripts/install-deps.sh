@@ -11,6 +11,8 @@ packages=(
   # testing and checking
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev clang clang-tidy clang-format libclang-rt-14-dev liburing-dev
   wrk python3 procps libns3-dev
+  # measuring against
+  restic borgbackup casync
   # running: the engine's fetcher and what pods are made with
   mmdebstrap ca-certificates iproute2 nftables slirp4netns xfsprogs util-linux lammps
 )
