@@ -3,7 +3,6 @@
 // with. IMAGES and LAYOUT are those of image_series. Prints JSON.
 
 #include <fcntl.h>
-#include <sys/stat.h>
 
 #include <algorithm>
 #include <cerrno>
@@ -17,7 +16,7 @@
 #include "base/io.h"
 #include "base/uuid.h"
 #include "must.h"
-#include "repository/repository.h"
+#include "repository/unlock.h"
 
 namespace {
 
@@ -26,7 +25,8 @@ using namespace cacs::bench;       // NOLINT(google-build-using-namespace)
 using namespace cacs::repository;  // NOLINT(google-build-using-namespace)
 using Clock = std::chrono::steady_clock;
 
-constexpr std::uint64_t kPage = 4096;
+/// The key lies beside the repository.
+std::filesystem::path key_of(const std::filesystem::path& repository) { return repository.string() + ".key"; }
 
 /// Pages of a pages-N.img that follow each other in the file and in the process.
 struct Run {
@@ -63,25 +63,35 @@ Result<Layouts> load_layouts(const std::filesystem::path& path) {
   return layouts;
 }
 
-/// The one place that knows how memory is given to the repository.
-Result<BlobRef> put_memory(Writer& writer, int fd, const std::string& name, const std::vector<Run>& runs) {
-  struct stat status {};
-  if (::fstat(fd, &status) != 0) return errno_error(errno, "fstat " + name);
-  std::uint64_t pages = 0;
-  for (const Run& run : runs) pages += run.pages;
-  if (pages * kPage != static_cast<std::uint64_t>(status.st_size)) {
-    return make_error(ErrorCode::kInvalidArgument, name + " is not as long as its layout says");
-  }
-  FdSource source(fd);
-  return writer.put(source, StreamKind::kMemory);
+/// The blobs of an earlier version, by name.
+using Version = std::map<std::string, BlobRef, std::less<>>;
+
+/// Those of the newest checkpoint, if there is one.
+Result<Version> load_parent(Repository& repository) {
+  CACS_ASSIGN(const auto all, repository.list());
+  Version version;
+  if (all.empty()) return version;
+  CACS_ASSIGN(const Manifest manifest, repository.load(all.back().head.checkpoint));
+  for (const auto& entry : manifest.entries) version.emplace(entry.name, entry.blob);
+  return version;
 }
 
-Result<Entry> put_file(Writer& writer, const std::filesystem::path& path, const Layouts& layouts) {
+/// The one place that knows how memory is given to the repository.
+Result<BlobRef> put_memory(Writer& writer, int fd, const std::string& name, const std::vector<Run>& runs,
+                           const Version& parent) {
+  PageLayout layout;
+  for (const Run& run : runs) layout.push_back({.page = run.address / kPageBytes, .count = run.pages});
+  const auto before = parent.find(name);
+  return writer.put_pages(FdPageSource(fd), layout, before == parent.end() ? nullptr : &before->second);
+}
+
+Result<Entry> put_file(Writer& writer, const std::filesystem::path& path, const Layouts& layouts,
+                       const Version& parent) {
   Entry entry{.name = path.filename().string(), .blob = {}};
   CACS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
   const auto layout = layouts.find(entry.name);
   if (layout != layouts.end()) {
-    CACS_ASSIGN(entry.blob, put_memory(writer, fd.get(), entry.name, layout->second));
+    CACS_ASSIGN(entry.blob, put_memory(writer, fd.get(), entry.name, layout->second, parent));
   } else {
     FdSource source(fd.get());
     CACS_ASSIGN(entry.blob, writer.put(source, StreamKind::kMetadata));
@@ -93,11 +103,12 @@ Status ingest(const std::filesystem::path& where, const std::filesystem::path& i
               const std::filesystem::path& layout) {
   const auto start = Clock::now();
   CACS_ASSIGN(const Layouts layouts, load_layouts(layout));
-  CACS_ASSIGN(auto repository, Repository::open(where));
+  CACS_ASSIGN(auto repository, open_or_create_local(where, key_of(where)));
+  CACS_ASSIGN(const Version parent, load_parent(*repository));
   CACS_ASSIGN(auto writer, repository->begin("bench"));
   Manifest manifest{.checkpoint = new_uuid(), .application = "bench"};
   for (const auto& file : std::filesystem::directory_iterator(images)) {
-    CACS_ASSIGN(Entry entry, put_file(*writer, file.path(), layouts));
+    CACS_ASSIGN(Entry entry, put_file(*writer, file.path(), layouts, parent));
     manifest.entries.push_back(std::move(entry));
   }
   const std::string id = manifest.checkpoint;
@@ -120,14 +131,13 @@ Result<std::string> resolve(Repository& repository, std::string_view checkpoint)
 Status restore(const std::filesystem::path& where, std::string_view checkpoint,
                const std::filesystem::path& directory) {
   const auto start = Clock::now();
-  CACS_ASSIGN(auto repository, Repository::open(where));
+  CACS_ASSIGN(auto repository, open_or_create_local(where, key_of(where)));
   CACS_ASSIGN(const std::string id, resolve(*repository, checkpoint));
   CACS_ASSIGN(const Manifest manifest, repository->load(id));
   CACS_TRY(make_directories(directory));
   for (const Entry& entry : manifest.entries) {
     CACS_ASSIGN(const UniqueFd fd, open_file(directory / entry.name, O_WRONLY | O_CREAT | O_EXCL));
-    FdSink sink(fd.get());
-    CACS_TRY(repository->read_blob(entry.blob, sink));
+    CACS_TRY(repository->restore_blob(entry.blob, fd.get()));
   }
   std::printf(R"({"checkpoint":"%s","seconds":%.3f})"
               "\n",
@@ -140,7 +150,7 @@ Status restore(const std::filesystem::path& where, std::string_view checkpoint,
 int main(int argc, char** argv) {
   const std::string_view verb = argc > 1 ? argv[1] : "";
   if (verb == "init" && argc == 3) {
-    must(Repository::create(argv[2]));
+    must(open_or_create_local(argv[2], key_of(argv[2])));
   } else if (verb == "ingest" && argc == 5) {
     must(ingest(argv[2], argv[3], argv[4]));
   } else if (verb == "restore" && argc == 5) {

@@ -55,13 +55,13 @@ Result<Descriptor> read_descriptor(Backend& backend) {
 Repository::Repository(std::shared_ptr<Core> core) : core_(std::move(core)) {}
 Repository::~Repository() = default;
 
-Result<std::unique_ptr<Repository>> Repository::create(Place place) {
+Result<std::unique_ptr<Repository>> Repository::create(Place place, const std::string& id) {
   Backend& backend = *place.backend;
   const std::string doing = "make a repository in " + backend.describe();
   if (backend.size(std::string(kDescriptorName)).ok()) {
     return make_error(ErrorCode::kConflict, doing + ": there is one already");
   }
-  const JsonObject body{{"repository", new_uuid()}, {"sealing", static_cast<int>(place.keys.sealing())}};
+  const JsonObject body{{"repository", id}, {"sealing", static_cast<int>(place.keys.sealing())}};
   CACS_TRY(store_document(backend, DocumentKind::kRepository, descriptor_keys(), std::string(kDescriptorName), body,
                           Overwrite::kNo)
                .context(doing));

@@ -12,6 +12,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "base/uuid.h"
 #include "repository/core.h"
 #include "repository/page_source.h"
 #include "repository/stream.h"
@@ -121,7 +122,7 @@ Result<Descriptor> read_descriptor(Backend& backend);
 class Repository {
  public:
   /// Makes a repository where there is none; kConflict when there is one. The keys say how it is sealed.
-  static Result<std::unique_ptr<Repository>> create(Place place);
+  static Result<std::unique_ptr<Repository>> create(Place place, const std::string& id = new_uuid());
   /// Opens one. kNotFound when there is none; kPermission when the keys are not its own.
   static Result<std::unique_ptr<Repository>> open(Place place);
 
