@@ -20,7 +20,9 @@ class SecretBytes {
   explicit SecretBytes(std::span<const std::byte> bytes) : bytes_(bytes.begin(), bytes.end()) {}
   SecretBytes(const SecretBytes&) = default;
   SecretBytes(SecretBytes&&) noexcept = default;
-  SecretBytes& operator=(SecretBytes other) noexcept {
+  /// Exchanged, so that what was here before is wiped with the other.
+  SecretBytes& operator=(const SecretBytes& other) { return *this = SecretBytes(other); }
+  SecretBytes& operator=(SecretBytes&& other) noexcept {
     bytes_.swap(other.bytes_);
     return *this;
   }

@@ -33,7 +33,7 @@ inline constexpr std::size_t kMaxKeySlotBytes = std::size_t{64} << 10U;
 /// What a slot is made with besides the keys.
 struct SlotRequest {
   std::string id;          ///< a UUID: the object is keys/<id>
-  std::string repository;  ///< its UUID: a slot of one repository is refused in another
+  std::string repository;  ///< its UUID: parse_stored_slot() refuses a slot of another one
   SlotLabel label;
   ScryptCost cost;  ///< for a passphrase
 };

@@ -134,7 +134,7 @@ Result<std::vector<std::string>> parse_command_words(std::string_view text) {
   const Error bad =
       make_error(ErrorCode::kInvalidArgument,
                  "CACS_PASSPHRASE_COMMAND is neither words separated by blanks nor a JSON array of strings",
-                 "for example: pass show cacs, or [\"pass\", \"show\", \"my cacs\"]");
+                 R"(for example: pass show cacs, or ["pass", "show", "my cacs"])");
   std::vector<std::string> words;
   if (trim(text).starts_with('[')) {
     auto json = parse_json(trim(text), "CACS_PASSPHRASE_COMMAND", kMaxCommandBytes);

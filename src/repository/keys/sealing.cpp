@@ -56,7 +56,7 @@ bool operator==(const SecretKey& a, const SecretKey& b) {
 SecretKey derive_key(const SecretKey& from, std::string_view info, std::span<const std::byte> salt) {
   std::array<std::byte, SecretKey::kBytes> bytes{};
   hkdf_sha256(from.bytes(), salt, as_bytes(info), bytes);
-  const SecretKey key(bytes);
+  SecretKey key(bytes);
   OPENSSL_cleanse(bytes.data(), bytes.size());
   return key;
 }

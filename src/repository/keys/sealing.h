@@ -40,6 +40,8 @@ class SecretKey {
   explicit SecretKey(std::span<const std::byte, kBytes> bytes);
   SecretKey(const SecretKey&) = default;
   SecretKey& operator=(const SecretKey&) = default;
+  SecretKey(SecretKey&&) noexcept = default;  ///< a copy: what is moved from wipes its own when it goes
+  SecretKey& operator=(SecretKey&&) noexcept = default;
   ~SecretKey();
   /// From the kernel's generator.
   static SecretKey random();

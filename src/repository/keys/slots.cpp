@@ -52,6 +52,17 @@ Status check_nobody_is_ahead(std::span<const KeySlot> slots, const MasterKeys& k
 
 }  // namespace
 
+Result<KeySlot> parse_stored_slot(std::span<const std::byte> bytes, std::string_view id, std::string_view repository) {
+  const std::string name = "key slot keys/" + printable(id);
+  CACS_ASSIGN(KeySlot slot, KeySlot::parse(bytes, name));
+  if (slot.id() == id && slot.repository() == repository) return slot;
+  const bool foreign = slot.repository() != repository;
+  return make_error(ErrorCode::kCorrupt,
+                    name + " is not what was stored there: it is slot " + slot.id() +
+                        (foreign ? " of repository " + slot.repository() : ""),
+                    "somebody copied or renamed it: remove it, and restore keys/ from a copy");
+}
+
 SlotState compare(const KeySlot& slot, const MasterKeys& keys) {
   const std::vector<KeyPrint> known = keys.prints();
   const std::span<const KeyPrint> held = slot.prints();

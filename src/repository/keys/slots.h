@@ -1,6 +1,6 @@
 #pragma once
 
-#include <cstdint>
+#include <cstddef>
 #include <span>
 #include <string>
 #include <string_view>
@@ -13,6 +13,10 @@
 
 /// What is done with all key slots of a repository. Pure: the caller reads them before and stores what comes out.
 namespace cacs::repository {
+
+/// The slot that was stored as keys/<id> in this repository: KeySlot::parse, and kCorrupt for a slot that belongs under
+/// another name or to another repository (UUIDs both).
+Result<KeySlot> parse_stored_slot(std::span<const std::byte> bytes, std::string_view id, std::string_view repository);
 
 /// What a slot holds, against keys that are known.
 enum class SlotState {

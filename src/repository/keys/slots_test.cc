@@ -49,6 +49,16 @@ std::vector<KeySlot> stored(std::vector<KeySlot> slots, const Rotation& rotation
   return slots;
 }
 
+TEST(Slots, a_slot_belongs_to_one_name_in_one_repository) {
+  const KeySlot made = slot(1, kServer, keys_of({1}));
+  const auto read = parse_stored_slot(made.encoded(), uuid(1), uuid(0));
+  ASSERT_OK(read);
+  EXPECT_EQ(read->id(), uuid(1));
+  expect_refused(parse_stored_slot(made.encoded(), uuid(2), uuid(0)), ErrorCode::kCorrupt);
+  expect_refused(parse_stored_slot(made.encoded(), uuid(1), uuid(3)), ErrorCode::kCorrupt);
+  expect_refused(parse_stored_slot({}, uuid(1), uuid(0)), ErrorCode::kCorrupt);
+}
+
 TEST(Slots, compare_tells_what_a_slot_holds) {
   const KeySlot held = slot(1, kServer, keys_of({1, 2}));
   EXPECT_EQ(compare(held, keys_of({1, 2})), SlotState::kCurrent);

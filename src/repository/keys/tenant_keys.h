@@ -40,9 +40,11 @@ class TenantKeys {
   [[nodiscard]] Identity identity() const;
   /// The generation that new objects are sealed under; 0 in an unsealed repository.
   [[nodiscard]] std::uint32_t newest() const;
-  /// The key of one object. `kind`: "pack", "document"; `id`: the object's own random bytes. kPermission when the
-  /// generation is not among these: the object was sealed under keys that the holder was not given. Of an unsealed
-  /// repository: zeros, for generation 0.
+  /// The key of one object. `kind`: "pack", "document"; `id`: the object's own random bytes, fresh whenever one is
+  /// written, also in the place of an older one of the same name (a pack that was rewritten): parts of two contents
+  /// with the same number under the same key would give each other away, and the key of the seal with them. kPermission
+  /// when the generation is not among these: the object was sealed under keys that the holder was not given. Of an
+  /// unsealed repository: zeros, for generation 0.
   [[nodiscard]] Result<SecretKey> object_key(std::uint32_t generation, std::string_view kind,
                                              std::span<const std::byte> id) const;
   [[nodiscard]] ContentHasher hasher() const;
