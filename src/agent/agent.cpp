@@ -327,7 +327,7 @@ void Agent::collect_garbage() {
     collect_wanted_ = false;
     lock.unlock();
     repository::CollectOptions options;
-    options.wait = repository::LockWait::kFail;  // a checkpoint that is being stored goes first
+    options.wait = repository::GateWait::kFail;  // a checkpoint that is being stored goes first
     auto result = store_->repository().collect(options);
     if (result) {
       spdlog::info("collection: {} packs removed, {} freed", result->packs_removed, format_size(result->bytes_freed));

@@ -31,7 +31,10 @@ TEST(Compatibility, NamesWhatDiffers) {
 
 TEST(Tokens, NameBlobsAndRefuseNonsense) {
   repository::BlobRef blob;
-  blob.id = sha256("x");
+  blob.pack = repository::PackId::make();
+  blob.slot = 77;
+  blob.layout = repository::BlobLayout::kFile;
+  blob.height = 1;
   blob.size = 12345;
   EXPECT_EQ(blob_of(token_of(blob)).value(), blob);
   for (const auto* text : {"", "abc:1", ":", "zz"}) EXPECT_FALSE(blob_of(text).ok()) << text;

@@ -149,8 +149,7 @@ Status CheckpointStore::serve_base(const Record& record, const std::filesystem::
     }
     const auto fill = [&](int fd) -> Status {
       CACS_ASSIGN(const BlobRef content, blob_of(entry.token));
-      repository::FdSink sink(fd);
-      return repository_->read_blob(content, sink);
+      return repository_->restore_blob(content, fd);
     };
     CACS_TRY(basefs::serve(kBase, upper, entry, fill).context("serve the recorded version of a file of the base"));
     ++served;

@@ -2,11 +2,11 @@
 
 #include <fcntl.h>
 
-#include <charconv>
-
 #include "base/io.h"
 #include "base/text.h"
 #include "delta/materialise.h"
+#include "engine/criu_pagemap.h"
+#include "repository/unlock.h"
 
 namespace cacs::agent {
 
@@ -21,28 +21,61 @@ constexpr std::size_t kMaxListing = std::size_t{1} << 30U;
 
 Result<BlobRef> put_file(Writer& writer, const std::filesystem::path& path, StreamKind kind) {
   CACS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
+  // Memory that is a file changes like memory: page by page, in place.
+  if (kind == StreamKind::kMemory) return writer.put_pages(repository::FdPageSource(fd.get()), nullptr);
   repository::FdSource source(fd.get());
   return writer.put(source, kind);
 }
 
-Status put_images(Writer& writer, const std::string& pod, const std::filesystem::path& images,
-                  std::vector<Entry>& entries, std::uint64_t& size) {
+/// Whose memory it is, in words that stay the same from one dump to the next.
+std::string owner_of(const engine::PageMapOf& map) {
+  switch (map.kind) {
+    case engine::PagesOf::kTask:
+      return "task " + std::to_string(map.id);
+    case engine::PagesOf::kSharedMemory:
+      return "shared " + std::to_string(map.id);
+    case engine::PagesOf::kMemfd:
+      return "memfd " + map.name;
+  }
+  return {};
+}
+
+/// Memory goes by address: a page is compared with the one that lay there in the last checkpoint.
+Result<BlobRef> put_memory(Writer& writer, const std::filesystem::path& path, const engine::PageMapOf& map,
+                           const StoredMemory& last, StoredMemory& now) {
+  CACS_ASSIGN(const UniqueFd fd, open_file(path, O_RDONLY));
+  repository::PageLayout layout;
+  for (const auto& extent : map.map.extents) {
+    layout.push_back({.page = extent.address / engine::kPageBytes, .count = extent.pages});
+  }
+  const std::string owner = owner_of(map);
+  const auto before = last.find(owner);
+  CACS_ASSIGN(const BlobRef blob, writer.put_pages(repository::FdPageSource(fd.get()), layout,
+                                                   before == last.end() ? nullptr : &before->second));
+  now[owner] = blob;
+  return blob;
+}
+
+Status put_images(Writer& writer, const std::string& pod, const CheckpointStore::PieceSource& from,
+                  std::vector<Entry>& entries, StoredPiece& piece) {
+  CACS_ASSIGN(const auto maps, engine::list_page_maps(from.images));
   std::error_code problem;
-  for (const auto& file : std::filesystem::directory_iterator(images, problem)) {
+  for (const auto& file : std::filesystem::directory_iterator(from.images, problem)) {
     const std::string name = file.path().filename().string();
     if (!file.is_regular_file() || name == "dump.log" || name.ends_with(".pid")) continue;
-    const StreamKind kind = name.starts_with("pages-") ? StreamKind::kMemory : StreamKind::kMetadata;
-    CACS_ASSIGN(const BlobRef blob, put_file(writer, file.path(), kind));
-    entries.push_back({pod + "/images/" + name, blob});
-    size += blob.size;
+    const auto map = maps.find(name);
+    auto blob = map == maps.end() ? put_file(writer, file.path(), StreamKind::kMetadata)
+                                  : put_memory(writer, file.path(), map->second, from.last_memory, piece.memory);
+    if (!blob) return blob.error().with_context("the engine's file " + name);
+    entries.push_back({pod + "/images/" + name, *blob});
+    piece.size_bytes += blob->size;
   }
-  if (problem) return errno_error(problem.value(), "list the engine's files in " + images.string());
+  if (problem) return errno_error(problem.value(), "list the engine's files in " + from.images.string());
   return {};
 }
 
 Result<delta::Baseline> put_tree(Writer& writer, const std::string& pod, const CapturedTree& tree,
                                  std::vector<Entry>& entries, std::uint64_t& size) {
-  // Shared memory changes like memory: page by page, in place.
   const StreamKind kind = tree.name == kSharedMemoryTree ? StreamKind::kMemory : StreamKind::kFile;
   std::vector<std::string> tokens;
   tokens.reserve(tree.snapshot.files().size());
@@ -73,43 +106,32 @@ const BlobRef* find_entry(const repository::Manifest& manifest, const std::strin
   return found != manifest.entries.end() && found->name == name ? &found->blob : nullptr;
 }
 
-std::string token_of(const BlobRef& blob) { return blob.id.to_hex() + ":" + std::to_string(blob.size); }
+std::string token_of(const BlobRef& blob) { return blob.to_text(); }
 
 Result<BlobRef> blob_of(std::string_view token) {
-  BlobRef blob;
-  const auto bad = [&] {
-    return make_error(ErrorCode::kCorrupt, "'" + printable(token) + "' does not name a stored file");
-  };
-  if (token.size() < 66 || token[64] != ':') return bad();
-  CACS_ASSIGN(blob.id, Digest::from_hex(token.substr(0, 64)));
-  const char* end = token.data() + token.size();
-  const auto [rest, problem] = std::from_chars(token.data() + 65, end, blob.size);
-  if (problem != std::errc{} || rest != end) return bad();
-  return blob;
+  auto blob = BlobRef::from_text(token);
+  if (blob) return blob;
+  return make_error(ErrorCode::kCorrupt, "'" + printable(token) + "' does not name a stored file");
 }
 
 Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(const std::filesystem::path& directory) {
-  auto repository = repository::Repository::open(directory);
-  if (!repository && repository.error().code == ErrorCode::kNotFound) {
-    repository = repository::Repository::create(directory);
-  }
+  auto repository = repository::open_or_create_local(directory, directory.string() + ".key");
   if (!repository) return repository.error().with_context("open the checkpoint repository");
   return std::unique_ptr<CheckpointStore>(new CheckpointStore(*std::move(repository)));
 }
 
-Result<StoredPiece> CheckpointStore::store_piece(const std::string& pod, const std::filesystem::path& images,
-                                                 const std::vector<CapturedTree>& trees, basefs::Keeper* base,
+Result<StoredPiece> CheckpointStore::store_piece(const std::string& pod, const PieceSource& source,
                                                  const JsonObject& meta, const Progress& progress) {
   CACS_ASSIGN(auto writer, repository_->begin(pod));
   writer->set_progress(progress);
   StoredPiece piece;
   std::vector<Entry> entries;
-  CACS_TRY(put_images(*writer, pod, images, entries, piece.size_bytes));
-  for (const auto& tree : trees) {
+  CACS_TRY(put_images(*writer, pod, source, entries, piece));
+  for (const auto& tree : source.trees) {
     CACS_ASSIGN(delta::Baseline baseline, put_tree(*writer, pod, tree, entries, piece.size_bytes));
     piece.baselines.push_back(std::move(baseline));
   }
-  if (base != nullptr) CACS_TRY(put_base(*writer, pod, *base, entries, piece.size_bytes));
+  if (source.base != nullptr) CACS_TRY(put_base(*writer, pod, *source.base, entries, piece.size_bytes));
   CACS_ASSIGN(piece.id, writer->finish_piece(std::move(entries), meta));
   piece.stored_bytes = writer->stored_bytes();
   return piece;
@@ -128,8 +150,8 @@ Status CheckpointStore::fetch_images(const repository::Manifest& manifest, const
     }
     any = true;
     CACS_ASSIGN(const UniqueFd fd, open_file(into / name, O_WRONLY | O_CREAT | O_EXCL, 0600));
-    repository::FdSink sink(fd.get());
-    CACS_TRY(repository_->read_blob(entry.blob, sink).context("checkpoint " + manifest.checkpoint + ", file " + name));
+    CACS_TRY(repository_->restore_blob(entry.blob, fd.get())
+                 .context("checkpoint " + manifest.checkpoint + ", file " + name));
   }
   if (any) return {};
   return make_error(ErrorCode::kNotFound, "checkpoint " + manifest.checkpoint + " has nothing of " + pod);
@@ -211,8 +233,7 @@ Status CheckpointStore::fetch_tree(const repository::Manifest& manifest, const s
   if (!listing) return listing.error().with_context(where);
   const auto fetch = [&](std::string_view token, int fd, const delta::Entry& entry) -> Status {
     CACS_ASSIGN(const BlobRef content, blob_of(token));
-    repository::FdSink sink(fd);
-    return repository_->read_blob(content, sink)
+    return repository_->restore_blob(content, fd)
         .context("checkpoint " + manifest.checkpoint + ", file /" + printable(entry.path));
   };
   return delta::materialise(*listing, into, fetch).context(where);

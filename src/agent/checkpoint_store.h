@@ -3,6 +3,7 @@
 #include <atomic>
 #include <filesystem>
 #include <functional>
+#include <map>
 #include <memory>
 #include <string>
 #include <vector>
@@ -23,11 +24,15 @@ struct CapturedTree {
   delta::Snapshot snapshot;
 };
 
+/// The memory of a checkpoint that was stored, by whose it is: what the next one is compared with, page by page.
+using StoredMemory = std::map<std::string, repository::BlobRef>;
+
 struct StoredPiece {
   std::string id;
   std::uint64_t size_bytes = 0;
   std::uint64_t stored_bytes = 0;
   std::vector<delta::Baseline> baselines;  ///< one for each tree, in their order: what the next capture compares with
+  StoredMemory memory;
 };
 
 /// Turns what a cut took of a pod into a piece of a checkpoint, and back: the only place that knows how pods' things
@@ -42,14 +47,22 @@ struct StoredPiece {
 /// Any thread; calls may run side by side. What concerns the base is in base_files.cpp.
 class CheckpointStore {
  public:
+  /// The repository in `directory`, sealed under the key in the file `directory`.key; both are made when there is none.
   static Result<std::unique_ptr<CheckpointStore>> open(const std::filesystem::path& directory);
 
   using Progress = std::function<void(std::uint64_t done)>;
 
-  /// Stores engine images and trees durably. The files are read from where the cut put them. kNotFound when a blob that
-  /// a baseline promised is gone: forget the baselines, the next capture reads everything.
-  Result<StoredPiece> store_piece(const std::string& pod, const std::filesystem::path& images,
-                                  const std::vector<CapturedTree>& trees, basefs::Keeper* base, const JsonObject& meta,
+  /// What store_piece stores: where the cut put it, and what the last piece of the pod is to be compared with.
+  struct PieceSource {
+    const std::filesystem::path& images;
+    const std::vector<CapturedTree>& trees;
+    basefs::Keeper* base = nullptr;
+    const StoredMemory& last_memory;  ///< empty: everything is new, but for what is found by content
+  };
+  /// Stores engine images and trees durably. kNotFound when a blob that a baseline promised is gone: forget the
+  /// baselines, the next capture reads everything. kCorrupt when the engine's page maps and pages do not go together:
+  /// such a dump could not be restored.
+  Result<StoredPiece> store_piece(const std::string& pod, const PieceSource& source, const JsonObject& meta,
                                   const Progress& progress);
 
   /// The engine's files of a pod of a checkpoint, into an empty directory.

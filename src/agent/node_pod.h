@@ -177,6 +177,7 @@ class NodePod {
   std::int64_t next_exec_ = 1;
   std::uint64_t quarantines_ = 0;           ///< of the repository, when baselines_ were made; as they
   std::vector<delta::Baseline> baselines_;  ///< worker and cut only, never both at once (cuts_ says which)
+  StoredMemory memory_;                     ///< of the last checkpoint that was stored; the worker's
 
   /// Sizes of the output before this incarnation wrote any; nothing until its files are there. A lock of its own,
   /// inside of mutex_: events that tell it are pushed with and without that.

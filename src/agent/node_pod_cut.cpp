@@ -357,8 +357,10 @@ void NodePod::store(const std::string& checkpoint) {
     const std::uint64_t quarantines = context_.store->repository().quarantines();
     auto piece = [&]() -> Result<StoredPiece> {
       CACS_TRY(context_.engine->mend_images(layout_.images(checkpoint)));
-      return context_.store->store_piece(spec_.pod, layout_.images(checkpoint), trees, base_keeper.get(), meta,
-                                         progress);
+      const auto images = layout_.images(checkpoint);
+      return context_.store->store_piece(
+          spec_.pod, {.images = images, .trees = trees, .base = base_keeper.get(), .last_memory = memory_}, meta,
+          progress);
     }();
     trees.clear();
     discard_cut_files(checkpoint);
@@ -373,6 +375,7 @@ void NodePod::store(const std::string& checkpoint) {
       return;
     }
     baselines_ = std::move(piece->baselines);
+    memory_ = std::move(piece->memory);
     quarantines_ = quarantines;
     (*cut)->piece = piece->id;
     (*cut)->size_bytes = piece->size_bytes;
