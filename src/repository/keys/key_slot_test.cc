@@ -194,6 +194,10 @@ TEST(KeySlot, a_newer_form_is_unsupported_and_a_compatible_one_is_read) {
   Bytes compatible = bytes;
   compatible.at(8) = std::byte{2};  // version
   ASSERT_OK(KeySlot::parse(with_checksum(compatible), "slot"));
+  Bytes shorter = compatible;
+  shorter.erase(shorter.begin() + 168);
+  shorter.at(164) = std::byte(std::to_integer<unsigned>(shorter.at(164)) - 1U);
+  EXPECT_EQ(code_of(KeySlot::parse(with_checksum(shorter), "slot")), ErrorCode::kCorrupt);
   // Its head may be longer then, which it may not be in this version.
   for (const bool later : {true, false}) {
     Bytes longer = later ? compatible : bytes;
