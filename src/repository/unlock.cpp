@@ -47,11 +47,7 @@ Result<SlotList> load_slots(Backend& backend, const std::string& repository) {
   for (const auto& name : names) {
     const auto load = [&]() -> Result<KeySlot> {
       CACS_ASSIGN(const auto bytes, get_object(backend, name, kMaxKeySlotBytes));
-      CACS_ASSIGN(KeySlot slot, KeySlot::parse(bytes, name));
-      if (slot_name(slot.id()) != name || slot.repository() != repository) {
-        return make_error(ErrorCode::kCorrupt, name + " is another slot's or another repository's");
-      }
-      return slot;
+      return parse_stored_slot(bytes, std::string_view(name).substr(kSlotPrefix.size()), repository);
     };
     auto slot = load();
     if (slot) {
