@@ -67,6 +67,11 @@ class Cacs(Tool):
     def restore(self, version, target):
         return [self.program, "restore", self.repository, "latest", target]
 
+    def remove(self):
+        super().remove()
+        if os.path.exists(self.repository + ".key"):
+            os.remove(self.repository + ".key")
+
 
 class Restic(Tool):
     program = "restic"
