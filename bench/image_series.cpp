@@ -1,9 +1,8 @@
-// image_series SERIES MiB VERSION SEED DIRECTORY LAYOUT: writes one version of a series of process images into
-// DIRECTORY, which it makes, as the engine would: pages-N.img and pagemap-N.img in CRIU's format (criu 4:
+// image_series SERIES MiB VERSION SEED DIRECTORY: writes one version of a series of process images into DIRECTORY,
+// which it makes, as the engine would: pages-N.img and pagemap-N.img in CRIU's format (that of 4.2:
 // images/pagemap.proto and criu/include/magic.h), and small files beside them that differ a little from version to
-// version. LAYOUT tells in plain text which addresses the pages of each pages-N.img are of: "FILE ADDRESS PAGES", one
-// run a line. Prints JSON: what the version has and how many of its pages, counted once and without those that are all
-// zeros, no version before it has.
+// version. Prints JSON: how many pages the version has, and how many of them, counted once and without those that are
+// all zeros, no version before has.
 
 #include <fcntl.h>
 
@@ -51,13 +50,13 @@ std::string head_of(std::uint32_t magic) {
   return head;
 }
 
-/// Collects runs of pages that follow each other, for the pagemap and for the layout.
-class Runs {
+/// A pagemap-N.img, from the addresses of pages.
+class PageMapImage {
  public:
-  Runs(std::uint64_t pages_id, std::string file) : pagemap_(head_of(kPagemapMagic)), file_(std::move(file)) {
+  explicit PageMapImage(std::uint64_t pages_id) : image_(head_of(kPagemapMagic)) {
     std::string head;
     append_field(head, 1, pages_id);
-    append_record(pagemap_, head);
+    append_record(image_, head);
   }
 
   void add(std::uint64_t address) {
@@ -75,20 +74,14 @@ class Runs {
     append_field(entry, 2, 0);  // the count of old versions: required, and left at 0 since there is a 64-bit one
     append_field(entry, 4, kPresent);
     append_field(entry, 5, pages_);
-    append_record(pagemap_, entry);
-    char address[20];
-    const auto end = std::to_chars(std::begin(address), std::end(address), start_, 16).ptr;
-    layout_ += file_ + " " + std::string(std::begin(address), end) + " " + std::to_string(pages_) + "\n";
+    append_record(image_, entry);
     pages_ = 0;
   }
 
-  [[nodiscard]] const std::string& pagemap() const { return pagemap_; }
-  [[nodiscard]] const std::string& layout() const { return layout_; }
+  [[nodiscard]] const std::string& image() const { return image_; }
 
  private:
-  std::string pagemap_;
-  std::string layout_;
-  std::string file_;
+  std::string image_;
   std::uint64_t start_ = 0;
   std::uint64_t pages_ = 0;
 };
@@ -103,8 +96,8 @@ Status write_new_file(const std::filesystem::path& path, std::string_view bytes)
   return write_full(fd.get(), bytes);
 }
 
-/// pages-N.img of one process; its addresses go to `runs`.
-Status write_pages(const Series& series, std::uint64_t rank, const std::filesystem::path& path, Runs& runs,
+/// pages-N.img of one process; its addresses go to `map`.
+Status write_pages(const Series& series, std::uint64_t rank, const std::filesystem::path& path, PageMapImage& map,
                    Counts& counts) {
   CACS_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_EXCL));
   std::vector<std::byte> buffer(kBufferPages * kPage);
@@ -119,13 +112,13 @@ Status write_pages(const Series& series, std::uint64_t rank, const std::filesyst
         CACS_TRY(write_full(fd.get(), buffer));
         filled = 0;
       }
-      runs.add(address);
+      map.add(address);
       address += kPage * (1 + gap_after(series, region, index));
       ++counts.pages;
       counts.changed += page.fresh ? 1 : 0;
     }
   }
-  runs.flush();
+  map.flush();
   return write_full(fd.get(), std::span(buffer).first(filled));
 }
 
@@ -174,20 +167,15 @@ Status write_small_files(const Series& series, const std::filesystem::path& dire
   return {};
 }
 
-Status write_version(const Series& series, const std::filesystem::path& directory,
-                     const std::filesystem::path& layout) {
+Status write_version(const Series& series, const std::filesystem::path& directory) {
   CACS_TRY(make_directories(directory));
   Counts counts;
-  std::string layouts;
   for (std::uint64_t rank = 0; rank < series.ranks(); ++rank) {
-    const std::string pages = "pages-" + std::to_string(rank + 1) + ".img";
-    Runs runs(rank + 1, pages);
-    CACS_TRY(write_pages(series, rank, directory / pages, runs, counts));
-    CACS_TRY(write_new_file(directory / ("pagemap-" + std::to_string(101 + rank) + ".img"), runs.pagemap()));
-    layouts += runs.layout();
+    PageMapImage map(rank + 1);
+    CACS_TRY(write_pages(series, rank, directory / ("pages-" + std::to_string(rank + 1) + ".img"), map, counts));
+    CACS_TRY(write_new_file(directory / ("pagemap-" + std::to_string(101 + rank) + ".img"), map.image()));
   }
   CACS_TRY(write_small_files(series, directory));
-  CACS_TRY(write_file_durably(layout, layouts));
   std::printf(R"({"pages":%llu,"changed_pages":%llu})"
               "\n",
               static_cast<unsigned long long>(counts.pages), static_cast<unsigned long long>(counts.changed));
@@ -208,14 +196,14 @@ std::uint64_t number(const char* text, const char* what, std::uint64_t least, st
 }  // namespace
 
 int main(int argc, char** argv) {
-  if (argc != 7) {
-    std::fprintf(stderr, "usage: image_series SERIES MiB VERSION SEED DIRECTORY LAYOUT\n");
+  if (argc != 6) {
+    std::fprintf(stderr, "usage: image_series SERIES MiB VERSION SEED DIRECTORY\n");
     return 2;
   }
   Series series = must(parse_series(argv[1]));
   series.pages = number(argv[2], "the size in MiB", kMinMib, kMaxMib) * ((std::size_t{1} << 20U) / kPage);
   series.version = number(argv[3], "the version", 0, 1000);
   series.seed = number(argv[4], "the seed", 0, UINT64_MAX);
-  must(write_version(series, argv[5], argv[6]));
+  must(write_version(series, argv[5]));
   return 0;
 }

@@ -70,7 +70,7 @@ class Images:
         """Replaces the version before; bytes of the pages that are new in it."""
         shutil.rmtree(self.path, ignore_errors=True)
         told = measure([os.path.join(BINARIES, "image_series"), self.series, str(self.options.mib), str(version),
-                        str(self.options.seed), self.path, os.path.join(self.directory, "layout")])
+                        str(self.options.seed), self.path])
         return json.loads(told["output"])["changed_pages"] * PAGE
 
     def page_hashes(self):

@@ -3,6 +3,7 @@
 Each is started anew for every step, as a user would, with encryption on where there is such a thing, and with its caches
 beside the repository instead of at home. Of the modes that encrypt each peer has its fastest (measured with 512 MiB, 5 %
 changed): borg repokey-blake2 with its default lz4, restic's only one in the format that compresses; casync has none.
+Ours has its key from a file, as an agent; restic and borg derive theirs from a passphrase, as their users do.
 At the end of a step ours, restic and borg have synced what they wrote, casync has not. Restores sync with none.
 """
 import os
@@ -61,10 +62,15 @@ class Cacs(Tool):
         return [self.program, "init", self.repository]
 
     def ingest(self, version):
-        return [self.program, "ingest", self.repository, "image", "layout"]
+        return [self.program, "ingest", self.repository, "image"]
 
     def restore(self, version, target):
         return [self.program, "restore", self.repository, "latest", target]
+
+    def remove(self):
+        super().remove()
+        if os.path.exists(self.repository + ".key"):
+            os.remove(self.repository + ".key")
 
 
 class Restic(Tool):
