@@ -51,6 +51,7 @@ void CollectorMachine::start_run() {
   late_roots_.clear();
   executed_.clear();
   old_objects_.clear();
+  obsolete_.clear();
   write_lost_ = false;
   if (term_ != 0) {
     enter(Phase::kStillHolder);
@@ -96,10 +97,7 @@ void CollectorMachine::one_answer(const Pending& pending, const SessionAnswer& a
       seat_answer(pending, answer);
       break;
     case Phase::kJudge:
-      for (const std::uint64_t seat : answer.seats) {
-        // Only such as any successor knows to be members, too.
-        if (find_member(state_, seat) != nullptr) facts_.settled.insert(seat);
-      }
+      for (const std::uint64_t seat : answer.seats) settle(seat);
       break;
     case Phase::kFence:
       break;
@@ -109,12 +107,14 @@ void CollectorMachine::one_answer(const Pending& pending, const SessionAnswer& a
     case Phase::kMark:
       facts_.mark = answer.mark;
       break;
+    case Phase::kTakeState:
     case Phase::kCatalogue:
     case Phase::kState:
     case Phase::kPublishCatalogue:
     case Phase::kPublishState:
       write_lost_ = write_lost_ || answer.outcome != SessionOutcome::kDone;
       break;
+    case Phase::kTakeSuccessor:
     case Phase::kSuccessor:
     case Phase::kPublishSuccessor:
       if (answer.outcome != SessionOutcome::kAbsent && options_.mutation != SessionMutation::kNoSuccessorCheck) {
@@ -159,6 +159,7 @@ void CollectorMachine::advance() {
         return finish(CollectorOutcome::kLost);
       }
       return write_plan(Phase::kIdle, phase_ == Phase::kCatalogue ? Phase::kState : Phase::kPublishState);
+    case Phase::kTakeState:
     case Phase::kState:
     case Phase::kPublishState:
       if (write_lost_ && options_.mutation != SessionMutation::kStateRetry) {
@@ -170,14 +171,19 @@ void CollectorMachine::advance() {
         write_lost_ = false;
         return write_plan(Phase::kIdle, phase_);
       }
-      enter(phase_ == Phase::kState ? Phase::kSuccessor : Phase::kPublishSuccessor);
+      enter(phase_ == Phase::kTakeState ? Phase::kTakeSuccessor
+            : phase_ == Phase::kState   ? Phase::kSuccessor
+                                        : Phase::kPublishSuccessor);
       return emit(make_op(SessionOpKind::kRead, claim_key(Chain::kTerms, term_ + 1)));
+    case Phase::kTakeSuccessor:
+      take_plan();
+      return list();
     case Phase::kSuccessor:
       take_plan();
       return act();
     case Phase::kActs:
       if (executed_.empty()) return finish(CollectorOutcome::kDone);
-      plan_ = plan_publication(state_, catalogue_, executed_, term_, options_.limits);
+      plan_ = plan_publication(state_, catalogue_, executed_, options_.limits);
       return write_plan(Phase::kPublishCatalogue, Phase::kPublishState);
     case Phase::kPublishSuccessor:
       take_plan();
@@ -191,11 +197,22 @@ void CollectorMachine::advance() {
 
 // --- the role
 
+/// Nothing is done before there is a state of our own: one of a term between the state that we inherit and ours, written
+/// late, would hide from our successors what we went by.
+void CollectorMachine::take_role() {
+  term_ = claim_->number();
+  plan_ = {};
+  plan_.catalogue = catalogue_;
+  plan_.state = take_over(state_, term_, options_.limits);
+  write_plan(Phase::kIdle, Phase::kTakeState);
+}
+
+void CollectorMachine::list() {
+  enter(Phase::kList);
+  emit(make_op(SessionOpKind::kList));
+}
+
 void CollectorMachine::role_answer(const SessionAnswer& answer) {
-  const auto list = [this] {
-    enter(Phase::kList);
-    emit(make_op(SessionOpKind::kList));
-  };
   switch (phase_) {
     case Phase::kStillHolder:
       if (answer.outcome == SessionOutcome::kAbsent) return list();
@@ -219,16 +236,15 @@ void CollectorMachine::role_answer(const SessionAnswer& answer) {
         finder_->answer(answer);
         if (!finder_->done()) return emit(finder_->op());
       }
-      term_ = claim_->number();
       state_ = finder_->state();
       catalogue_ = {};
-      if (state_.catalogue.term == 0) return list();
+      if (state_.catalogue.term == 0) return take_role();
       enter(Phase::kLoad);
       return emit(make_op(SessionOpKind::kRead, catalogue_key(state_.catalogue.term, state_.catalogue.serial)));
     case Phase::kLoad:
       if (const auto* catalogue = session_document_as<RootCatalogue>(answer.document)) {
         catalogue_ = *catalogue;
-        return list();
+        return take_role();
       }
       // Only a successor of ours removes it.
       drop_role();
@@ -291,9 +307,16 @@ void CollectorMachine::ask_judge() {
   emit(std::move(op));
 }
 
+/// Only those that any successor knows to have had a licence: to one that did not, a licence that we have removed would
+/// look like one that never was.
+void CollectorMachine::settle(std::uint64_t seat) {
+  const Member* member = find_member(state_, seat);
+  if (member != nullptr && member->status == MemberStatus::kActive) facts_.settled.insert(seat);
+}
+
 void CollectorMachine::fence() {
   for (const auto& [seat, content] : facts_.registers) {
-    if (content.resigned && find_member(state_, seat) != nullptr) facts_.settled.insert(seat);
+    if (content.resigned) settle(seat);
   }
   enter(Phase::kFence);
   for (const std::uint64_t seat : facts_.settled) emit(make_op(SessionOpKind::kRemove, licence_key(seat)), seat);
@@ -326,7 +349,7 @@ void CollectorMachine::mark() {
 // --- what follows from it
 
 void CollectorMachine::plan() {
-  plan_ = plan_collection(state_, catalogue_, facts_, term_, options_.limits, options_.mutation);
+  plan_ = plan_collection(state_, catalogue_, facts_, options_.limits, options_.mutation);
   if (!plan_.violation.empty()) {
     report_.violation = plan_.violation;
     return finish(CollectorOutcome::kViolation);
@@ -348,6 +371,9 @@ void CollectorMachine::write_plan(Phase catalogue, Phase state) {
 }
 
 void CollectorMachine::take_plan() {
+  if (plan_.catalogue_changed && state_.catalogue.term != 0) {
+    obsolete_.push_back(catalogue_key(state_.catalogue.term, state_.catalogue.serial));
+  }
   state_ = plan_.state;
   catalogue_ = plan_.catalogue;
 }
@@ -362,6 +388,7 @@ void CollectorMachine::act() {
     targets[entry.pack] = entry.target;
     act_on(entry);
   }
+  remove_obsolete();
   for (const std::string& key : listed_keys_) {
     if (is_session_garbage(state_, key)) emit(make_op(SessionOpKind::kRemove, key));
   }
@@ -381,6 +408,14 @@ void CollectorMachine::act() {
     emit(std::move(op));
   }
   if (pending_.empty()) advance();
+}
+
+/// Catalogues that the last state does not name any more.
+void CollectorMachine::remove_obsolete() {
+  for (const std::string& key : std::exchange(obsolete_, {})) {
+    std::erase(listed_keys_, key);
+    emit(make_op(SessionOpKind::kRemove, key));
+  }
 }
 
 void CollectorMachine::act_on(const CondemnedPack& entry) {
@@ -416,6 +451,7 @@ void CollectorMachine::act_answer(const Pending& pending, const SessionAnswer& a
 
 void CollectorMachine::remove_old() {
   enter(Phase::kOld);
+  remove_obsolete();
   for (const PackObject& object : old_objects_) {
     SessionOp op = make_op(SessionOpKind::kRemovePack);
     op.pack = object.pack;

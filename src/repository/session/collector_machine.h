@@ -17,6 +17,7 @@
 /// | phase      | what                                               | a crash after it leaves
 /// | ---------- | -------------------------------------------------- | -----------------------
 /// | kFind..    | a term is taken, the newest state read              | a term without a state: passed over
+/// | kTake..    | that state written under the term, no successor     | the same state in another place
 /// | kList      | objects, roots, packs listed (only ever adds)       |
 /// | kSeats     | new seats found by key, licences, registers         |
 /// | kJudge     | which writers are dead                              |
@@ -85,6 +86,8 @@ class CollectorMachine {
     kClaim,
     kInherit,
     kLoad,
+    kTakeState,
+    kTakeSuccessor,
     kList,
     kSeats,
     kLicences,
@@ -112,10 +115,13 @@ class CollectorMachine {
   void answer(std::uint64_t id, const SessionAnswer& answer);
   void one_answer(const Pending& pending, const SessionAnswer& answer);
   void advance();           ///< all answers of a phase are in
+  void take_role();
+  void list();
   void role_answer(const SessionAnswer& answer);
   void seat_answer(const Pending& pending, const SessionAnswer& answer);
   void read_registers(bool settled_only);
   void ask_judge();
+  void settle(std::uint64_t seat);
   void fence();
   void read_roots();
   void mark();
@@ -126,6 +132,7 @@ class CollectorMachine {
   void act_on(const CondemnedPack& entry);
   void act_answer(const Pending& pending, const SessionAnswer& answer);
   void remove_old();
+  void remove_obsolete();
   void finish(CollectorOutcome outcome);
   void drop_role();
   void emit(SessionOp op, std::uint64_t seat = 0);
@@ -155,6 +162,7 @@ class CollectorMachine {
   std::set<std::string> late_roots_;
   std::set<std::string> executed_;
   std::vector<PackObject> old_objects_;
+  std::vector<std::string> obsolete_;
 };
 
 }  // namespace cacs::repository

@@ -29,15 +29,6 @@ std::uint64_t known_to_all(const CollectorState& state, const CollectionFacts& f
   return known;
 }
 
-void next_state(CollectorState& state, std::uint64_t term, const PlanLimits& limits) {
-  if (term != state.term) {
-    if (state.term != 0) state.lineage.push_back({state.term, state.serial});
-    if (state.lineage.size() > limits.max_lineage) state.lineage.erase(state.lineage.begin());
-    state.term = term;
-  }
-  ++state.serial;
-}
-
 class Planner {
  public:
   Planner(const CollectorState& state, const RootCatalogue& catalogue, const CollectionFacts& facts,
@@ -45,8 +36,8 @@ class Planner {
       : old_(state), facts_(facts), limits_(limits), mutation_(mutation), plan_{state, catalogue, false, false, {}} {
   }
 
-  CollectionPlan run(std::uint64_t term) {
-    next_state(plan_.state, term, limits_);
+  CollectionPlan run() {
+    ++plan_.state.serial;
     plan_.state.base = std::max(old_.base, facts_.base);
     members();
     roots();
@@ -54,8 +45,6 @@ class Planner {
     judge_reports();
     CollectorState same = plan_.state;
     same.serial = old_.serial;
-    same.term = old_.term;
-    same.lineage = old_.lineage;
     plan_.state_changed = plan_.catalogue_changed || same != old_;
     if (plan_.catalogue_changed) plan_.state.catalogue = {plan_.state.term, plan_.state.serial};
     return std::move(plan_);
@@ -191,16 +180,24 @@ std::vector<std::string> roots_that_count(const CollectorState& state, const Roo
   return result;
 }
 
+CollectorState take_over(const CollectorState& state, std::uint64_t term, const PlanLimits& limits) {
+  CollectorState next = state;
+  if (state.term != 0) next.lineage.push_back({state.term, state.serial});
+  if (next.lineage.size() > limits.max_lineage) next.lineage.erase(next.lineage.begin());
+  next.term = term;
+  ++next.serial;
+  return next;
+}
+
 CollectionPlan plan_collection(const CollectorState& state, const RootCatalogue& catalogue,
-                               const CollectionFacts& facts, std::uint64_t term, const PlanLimits& limits,
-                               SessionMutation mutation) {
-  return Planner(state, catalogue, facts, limits, mutation).run(term);
+                               const CollectionFacts& facts, const PlanLimits& limits, SessionMutation mutation) {
+  return Planner(state, catalogue, facts, limits, mutation).run();
 }
 
 CollectionPlan plan_publication(const CollectorState& state, const RootCatalogue& catalogue,
-                                const std::set<std::string>& done, std::uint64_t term, const PlanLimits& limits) {
+                                const std::set<std::string>& done, const PlanLimits& limits) {
   CollectionPlan plan{state, catalogue, true, false, {}};
-  next_state(plan.state, term, limits);
+  ++plan.state.serial;
   for (auto& entry : plan.state.condemned) {
     if (entry.phase != CondemnedPhase::kExecuting || !done.contains(entry.pack)) continue;
     entry.phase = CondemnedPhase::kDone;

@@ -44,14 +44,15 @@ std::set<std::string> roots_to_read(const RootCatalogue& catalogue,
 std::vector<std::string> roots_that_count(const CollectorState& state, const RootCatalogue& catalogue,
                                           const CollectionFacts& facts);
 
-/// `term`: of the collector that decides; that of `state` is its own or that of whom it succeeds.
+/// The first state of the holder of `term`: that of whom it succeeds, word for word.
+CollectorState take_over(const CollectorState& state, std::uint64_t term, const PlanLimits& limits);
+
 CollectionPlan plan_collection(const CollectorState& state, const RootCatalogue& catalogue,
-                               const CollectionFacts& facts, std::uint64_t term, const PlanLimits& limits,
-                               SessionMutation mutation);
+                               const CollectionFacts& facts, const PlanLimits& limits, SessionMutation mutation);
 
 /// After the removals and rewrites of `done` (packs) have succeeded.
 CollectionPlan plan_publication(const CollectorState& state, const RootCatalogue& catalogue,
-                                const std::set<std::string>& done, std::uint64_t term, const PlanLimits& limits);
+                                const std::set<std::string>& done, const PlanLimits& limits);
 
 /// Whether an object below sessions/ is of no use any more to anybody, seen from a state that any successor inherits.
 bool is_session_garbage(const CollectorState& state, const std::string& key);

@@ -118,7 +118,7 @@ class Simulation {
   void check();
   void look_at_state();
   void check_roots();
-  void check_clean();
+  [[nodiscard]] std::string what_is_left() const;
 
   Chance chance_;
   std::uint64_t seed_;

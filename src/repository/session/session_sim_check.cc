@@ -50,33 +50,34 @@ void Simulation::check_roots() {
   }
 }
 
-/// Calm, one collector, some runs: nothing is left but what counts.
-void Simulation::check_clean() {
+/// Once there is nothing to do any more, nothing is there but what counts.
+std::string Simulation::what_is_left() const {
   std::set<Slot> wanted;
   for (const auto& [key, value] : store_.objects()) {
     if (const auto* root = std::get_if<Root>(value.get())) {
-      if (!root_counts(state_, catalogue_, key, root->origin)) broken("a late root is left: " + key);
+      if (!root_counts(state_, catalogue_, key, root->origin)) return "a late root is left: " + key;
       wanted.insert(root->slots.begin(), root->slots.end());
     }
   }
-  if (!state_.members.empty()) broken("members are left");
+  if (!state_.members.empty()) return "members are left";
   for (const auto& entry : state_.condemned) {
-    if (entry.phase != CondemnedPhase::kDone) broken("a condemned pack is left: " + entry.pack);
+    if (entry.phase != CondemnedPhase::kDone) return "a condemned pack is left: " + entry.pack;
   }
   for (const auto& [key, value] : store_.objects()) {
     if (const auto* pack = std::get_if<Pack>(value.get())) {
       const auto dot = key.rfind('.');
       const std::string name = key.substr(6, dot - 6);
-      if (key != pack_key(name, pack_generation(catalogue_, name))) broken("an old generation is left: " + key);
+      if (key != pack_key(name, pack_generation(catalogue_, name))) return "an old generation is left: " + key;
       for (const auto slot : pack->slots) {
-        if (!wanted.contains({name, slot})) broken("garbage is left: " + key);
+        if (!wanted.contains({name, slot})) return "garbage is left: " + key;
       }
     }
     if (!key.starts_with("sessions/")) continue;
     const bool kept = key.starts_with("sessions/terms/") || key == state_key(state_.term) ||
                       key == catalogue_key(state_.catalogue.term, state_.catalogue.serial);
-    if (!kept) broken("an object of the protocol is left: " + key);
+    if (!kept) return "an object of the protocol is left: " + key;
   }
+  return {};
 }
 
 }  // namespace cacs::repository::sim

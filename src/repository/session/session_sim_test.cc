@@ -4,7 +4,7 @@
 //  3. a root whose writer was told that it was fenced is not there, and never comes back;
 //  4. a deleted root is not there, and never comes back;
 //  5. no collector ever finds what it is removing referenced;
-//  6. once failures stop and writers have ended, one collector leaves nothing but what counts after four runs: no pack,
+//  6. once failures stop and writers have ended, one collector leaves nothing but what counts after a few runs: no pack,
 //     slot, generation, late root, seat, licence, register, state or catalogue (terms stay, see docs/collection.md);
 //  7. the same seed gives the same run.
 // CACS_SIM_ROUNDS sets the number of schedules, CACS_SIM_SEED runs exactly one.
