@@ -146,6 +146,7 @@ class Simulation {
   std::map<std::string, Fate> fates_;   ///< of roots, as the writers were told
   std::set<std::uint64_t> dead_seats_;  ///< of killed writers
 
+  std::uint64_t told_ = 0;  ///< how often a fate was changed
   std::uint64_t checked_ = ~std::uint64_t{0};
   CollectorState state_;       ///< as anybody who looks now would find it
   RootCatalogue catalogue_;

@@ -5,9 +5,9 @@
 namespace cacs::repository::sim {
 
 void Simulation::check() {
-  if (violation_) return;
-  if (store_.version() != checked_) look_at_state();
-  checked_ = store_.version();
+  if (violation_ || store_.version() + told_ == checked_) return;  // nothing was changed, nobody was told anything
+  checked_ = store_.version() + told_;
+  look_at_state();
   if (!violation_) check_roots();
 }
 
@@ -42,6 +42,7 @@ void Simulation::check_roots() {
     }
   }
   for (const auto& [key, fate] : fates_) {
+    if (fate == Fate::kWriting || fate == Fate::kDoubtful || fate == Fate::kDeleting) continue;
     const auto* root = store_.read_as<Root>(key);
     const bool counts = root != nullptr && root_counts(state_, catalogue_, key, root->origin);
     if (fate == Fate::kCommitted && !counts) return broken(key + " was committed and does not count");

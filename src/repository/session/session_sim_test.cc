@@ -19,9 +19,9 @@ namespace cacs::repository::sim {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kRounds = 1'500;
+constexpr std::uint64_t kRounds = 400;
 #else
-constexpr std::uint64_t kRounds = 15'000;
+constexpr std::uint64_t kRounds = 2'000;
 #endif
 
 std::uint64_t env_number(const char* name, std::uint64_t fallback) {
@@ -41,11 +41,12 @@ TEST(SessionSimulation, EveryScheduleKeepsTheInvariants) {
     for (const auto& [name, count] : simulation.counts()) counts[name] += count;
   }
   for (const auto& [name, count] : counts) RecordProperty(name, std::to_string(count));
-  if (last - first < 500) return;
+  const std::uint64_t rounds = last - first + 1;
+  if (rounds < 300) return;
   for (const char* name : {"committed", "fenced", "doubtful", "deletions", "deduplicated", "shared", "not shared",
                            "packs removed", "packs rewritten", "writers settled", "superseded", "terms lost",
                            "writers killed", "collectors killed", "failures"}) {
-    EXPECT_GT(counts[name], 100U) << name << " hardly ever happens: the schedules do not try it";
+    EXPECT_GT(counts[name], rounds / 50) << name << " hardly ever happens: the schedules do not try it";
   }
 }
 

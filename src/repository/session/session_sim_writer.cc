@@ -55,6 +55,7 @@ void Simulation::noticed(Process& process, const WriterNotice& notice) {
   const auto script = process.scripts.find(notice.handle);
   const auto fate = [&](Fate value) {
     if (script == process.scripts.end()) return;
+    ++told_;
     for (const auto& root : script->second.roots) {
       if (fates_[root] == Fate::kWriting) fates_[root] = value;
     }
@@ -265,6 +266,7 @@ void Simulation::landed(Process& process, const Flight& flight, SessionOutcome o
     case FlightKind::kDelete:
       if (outcome != SessionOutcome::kDone) return process.flights.push_back(flight);
       fates_[flight.effect.key] = Fate::kDeleted;
+      ++told_;
       return;
     case FlightKind::kPack:
     case FlightKind::kRoot:
