@@ -21,6 +21,8 @@ SessionOp make_op(SessionOpKind kind, std::string key = {}, SessionDocumentPtr d
 std::vector<SessionOp> CollectorMachine::step(const CollectorEvent& event) {
   if (event.kind == CollectorEventKind::kRun) {
     if (phase_ == Phase::kIdle) start_run();
+  } else if (event.kind == CollectorEventKind::kCancel) {
+    cancel();
   } else {
     answer(event.op, event.answer);
   }
@@ -36,6 +38,16 @@ void CollectorMachine::emit(SessionOp op, std::uint64_t seat) {
 void CollectorMachine::finish(CollectorOutcome outcome) {
   outcome_ = outcome;
   phase_ = Phase::kIdle;
+}
+
+void CollectorMachine::cancel() {
+  if (phase_ == Phase::kIdle) return;
+  // A state or catalogue that was sent off may come at any time, so nothing else may be written under its name. A
+  // licence that was removed stays so, and its holder stays a member until a later run settles it.
+  const bool reading = phase_ >= Phase::kList && phase_ <= Phase::kMark;
+  if (!reading && phase_ != Phase::kActs && phase_ != Phase::kOld) drop_role();
+  pending_.clear();
+  finish(CollectorOutcome::kCancelled);
 }
 
 void CollectorMachine::drop_role() {

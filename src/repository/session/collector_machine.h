@@ -38,6 +38,7 @@ enum class CollectorOutcome : std::uint8_t {
   kDone,
   kSuperseded,  ///< another collector has taken over; nothing that it does not know of was done
   kLost,        ///< the write of a state had an unknown outcome: this term is given up, the next run takes another
+  kCancelled,   ///< the driver gave up
   kViolation,   ///< what is being removed is referenced: a bug, or a store that breaks its promises. Nothing was removed
 };
 
@@ -51,7 +52,7 @@ struct CollectorReport {
   std::string violation;          ///< the pack of kViolation
 };
 
-enum class CollectorEventKind : std::uint8_t { kRun, kAnswer };
+enum class CollectorEventKind : std::uint8_t { kRun, kAnswer, kCancel };
 
 struct CollectorEvent {
   CollectorEventKind kind = CollectorEventKind::kRun;
@@ -70,7 +71,8 @@ class CollectorMachine {
  public:
   explicit CollectorMachine(CollectorOptions options) : options_(std::move(options)) {}
 
-  /// kRun begins a run; with its last answer outcome() is no longer kRunning.
+  /// kRun begins a run; with its last answer outcome() is no longer kRunning. kCancel ends it at once: answers to what is
+  /// under way are not looked at.
   std::vector<SessionOp> step(const CollectorEvent& event);
 
   [[nodiscard]] CollectorOutcome outcome() const { return outcome_; }
@@ -112,6 +114,7 @@ class CollectorMachine {
   };
 
   void start_run();
+  void cancel();
   void answer(std::uint64_t id, const SessionAnswer& answer);
   void one_answer(const Pending& pending, const SessionAnswer& answer);
   void advance();           ///< all answers of a phase are in

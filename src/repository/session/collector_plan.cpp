@@ -108,7 +108,9 @@ class Planner {
 
   void judge_reports() {
     std::set<std::string> active;
+    std::size_t ranges = 0;
     for (const auto& entry : plan_.state.condemned) {
+      ranges += entry.slots.size();
       if (entry.phase != CondemnedPhase::kDone) active.insert(entry.pack);
     }
     for (const PackReport& report : facts_.mark.reports) {
@@ -121,7 +123,11 @@ class Planner {
       entry.since = plan_.state.serial;
       if (mutation_ == SessionMutation::kCondemnUnderOldState) entry.since = old_.serial;
       if (!report.dead) entry.slots = report.dead_slots;
+      if (entry.slots.size() > limits_.max_ranges - std::min(ranges, limits_.max_ranges)) {
+        entry.slots.resize(limits_.max_ranges - std::min(ranges, limits_.max_ranges));
+      }
       if (!report.dead && entry.slots.empty()) continue;
+      ranges += entry.slots.size();
       if (mutation_ == SessionMutation::kCondemnAndRemove) {
         entry.phase = CondemnedPhase::kExecuting;
         if (!report.dead) entry.target = plan_.state.serial;

@@ -32,6 +32,7 @@ struct CollectionPlan {
 
 struct PlanLimits {
   std::size_t max_condemned = 4096;  ///< packs; more wait for the next run
+  std::size_t max_ranges = 262'144;  ///< of condemned slots
   std::size_t max_done = 1024;       ///< removals kept for writers that remember packs
   std::size_t max_lineage = 32;
 };

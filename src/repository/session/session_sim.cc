@@ -61,6 +61,7 @@ void Simulation::chaos_step() {
     return;
   }
   if (process.writer) writer_acts(process);
+  if (process.collector && !process.flights.empty() && chance_.permille(5)) return cancel(process);
   if (process.collector && process.flights.empty() && chance_.percent(30)) {
     ++counts_["runs"];
     feed_collector(process, {});
@@ -126,9 +127,8 @@ SessionOutcome Simulation::perform(const Effect& effect, bool reliable) {
   return SessionOutcome::kUnknown;
 }
 
-/// What was on its way arrives, or not, or later.
-void Simulation::kill(Process& process) {
-  ++counts_[process.writer ? "writers killed" : "collectors killed"];
+/// What is on its way arrives, or not, or later.
+void Simulation::abandon(Process& process) {
   for (const Flight& flight : process.flights) {
     if (flight.op.kind == SessionOpKind::kRewritePack) {
       rewrite(flight.op, false);
@@ -137,6 +137,18 @@ void Simulation::kill(Process& process) {
     }
   }
   process.flights.clear();
+}
+
+/// The driver of a collector gives up.
+void Simulation::cancel(Process& process) {
+  ++counts_["runs cancelled"];
+  abandon(process);
+  feed_collector(process, {CollectorEventKind::kCancel});
+}
+
+void Simulation::kill(Process& process) {
+  ++counts_[process.writer ? "writers killed" : "collectors killed"];
+  abandon(process);
   process.dead = true;
   if (process.writer) dead_seats_.insert(process.writer->seat());
 }

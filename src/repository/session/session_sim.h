@@ -86,6 +86,8 @@ class Simulation {
   void fly(Process& process, std::size_t index);
   SessionOutcome perform(const Effect& effect, bool reliable);
   void kill(Process& process);
+  void cancel(Process& process);
+  void abandon(Process& process);
   void note(std::uint64_t value);
   void broken(std::string what);
 

@@ -48,6 +48,8 @@ void Simulation::collector_done(Process& process) {
     case CollectorOutcome::kLost:
       ++counts_["terms lost"];
       break;
+    case CollectorOutcome::kCancelled:
+      return;
     case CollectorOutcome::kDone:
       ++counts_["runs done"];
       break;

@@ -6,15 +6,6 @@ namespace cacs::repository::sim {
 
 namespace {
 
-bool is_condemned(const CollectorState& state, const Slot& slot) {
-  return std::any_of(state.condemned.begin(), state.condemned.end(), [&](const CondemnedPack& entry) {
-    if (entry.pack != slot.first) return false;
-    return entry.slots.empty() || std::any_of(entry.slots.begin(), entry.slots.end(), [&](const SlotRange& range) {
-             return slot.second >= range.first && slot.second < range.first + range.count;
-           });
-  });
-}
-
 std::set<std::string> packs_of(const Root& root) {
   std::set<std::string> packs;
   for (const Slot& slot : root.slots) packs.insert(slot.first);
@@ -134,14 +125,13 @@ void Simulation::begin(Process& process) {
 /// Drops what the state says is gone from what this process could reference.
 void Simulation::forget(Process& process, const CollectorState& state) {
   if (fault_ == DriverFault::kKeepMemory) return;
-  const std::uint64_t known = effective_serial(state, process.remembered);
-  if (known < state.floor || (known == 0 && state.serial != 0)) process.memory.clear();
-  for (auto& [pack, slots] : process.memory) {
-    std::erase_if(slots, [&, name = pack](std::uint32_t slot) {
-      return std::any_of(state.condemned.begin(), state.condemned.end(), [&](const CondemnedPack& entry) {
-        return entry.phase != CondemnedPhase::kCondemned && is_condemned(CollectorState{.condemned = {entry}}, {name, slot});
-      });
-    });
+  const Forget forget = forget_removed(state, process.remembered);
+  if (forget.everything) process.memory.clear();
+  for (const CondemnedPack* entry : forget.packs) {
+    CollectorState one;
+    one.condemned = {*entry};
+    const CondemnedSlots gone(one);
+    std::erase_if(process.memory[entry->pack], [&](std::uint32_t slot) { return gone.contains(entry->pack, slot); });
   }
   process.remembered = {state.term, state.serial};
 }
@@ -189,9 +179,10 @@ void Simulation::write_packs(Process& process, std::uint64_t handle) {
   Script& script = process.scripts.at(handle);
   script.stage = Stage::kPacks;
   std::vector<Slot> known;
+  const CondemnedSlots condemned(*script.state);
   for (const auto& [pack, slots] : process.memory) {
     for (const auto slot : slots) {
-      if (fault_ == DriverFault::kReferenceCondemned || !is_condemned(*script.state, {pack, slot})) {
+      if (fault_ == DriverFault::kReferenceCondemned || !condemned.contains(pack, slot)) {
         known.emplace_back(pack, slot);
       }
     }

@@ -24,6 +24,21 @@ bool root_counts(const CollectorState& state, const RootCatalogue& catalogue, co
   return std::binary_search(catalogue.roots.begin(), catalogue.roots.end(), key);
 }
 
+CondemnedSlots::CondemnedSlots(const CollectorState& state) {
+  for (const auto& entry : state.condemned) packs_[entry.pack].push_back(entry.slots);
+}
+
+bool CondemnedSlots::contains(const std::string& pack, std::uint32_t slot) const {
+  const auto at = packs_.find(pack);
+  if (at == packs_.end()) return false;
+  return std::any_of(at->second.begin(), at->second.end(), [&](const std::vector<SlotRange>& ranges) {
+    if (ranges.empty()) return true;
+    const auto after = std::upper_bound(ranges.begin(), ranges.end(), slot,
+                                        [](std::uint32_t value, const SlotRange& range) { return value < range.first; });
+    return after != ranges.begin() && slot - std::prev(after)->first < std::prev(after)->count;
+  });
+}
+
 bool may_share(const CollectorState& state, const RootCatalogue& catalogue, const std::string& key,
                const RootOrigin& origin, const std::set<std::string>& packs) {
   // Its session went by this state or a later one: what it references nevertheless was pardoned since, and if it is
@@ -35,6 +50,16 @@ bool may_share(const CollectorState& state, const RootCatalogue& catalogue, cons
   });
   // A root of the catalogue was marked by the run that wrote this state: it references nothing condemned.
   return clear || std::binary_search(catalogue.roots.begin(), catalogue.roots.end(), key);
+}
+
+Forget forget_removed(const CollectorState& state, const Seen& remembered) {
+  Forget forget;
+  const std::uint64_t known = effective_serial(state, remembered);
+  forget.everything = known < state.floor || (known == 0 && state.serial != 0);
+  for (const auto& entry : state.condemned) {
+    if (entry.phase != CondemnedPhase::kCondemned) forget.packs.push_back(&entry);
+  }
+  return forget;
 }
 
 std::uint64_t pack_generation(const RootCatalogue& catalogue, const std::string& pack) {

@@ -2,6 +2,8 @@
 
 #include <compare>
 #include <cstdint>
+#include <functional>
+#include <map>
 #include <memory>
 #include <set>
 #include <string>
@@ -184,12 +186,32 @@ const Member* find_member(const CollectorState& state, std::uint64_t seat);
 bool root_counts(const CollectorState& state, const RootCatalogue& catalogue, const std::string& key,
                  const RootOrigin& origin);
 
+/// Which slots a state condemns. Any thread.
+class CondemnedSlots {
+ public:
+  explicit CondemnedSlots(const CollectorState& state);
+  /// Logarithmic.
+  [[nodiscard]] bool contains(const std::string& pack, std::uint32_t slot) const;
+
+ private:
+  std::map<std::string, std::vector<std::vector<SlotRange>>, std::less<>> packs_;  ///< an empty list: all of the pack
+};
+
 /// Whether a session that began with `state` may reference whatever a root references, without looking at each slot: a
 /// parent whose subtrees are shared, a source that is cloned, pieces that are joined. The root has to have been read,
 /// and to count, *after* the session began. `packs`: all that it references. `catalogue`: the one that `state` names.
 /// When not: the session goes by state.condemned slot by slot, or waits for a collection.
 bool may_share(const CollectorState& state, const RootCatalogue& catalogue, const std::string& key,
                const RootOrigin& origin, const std::set<std::string>& packs);
+
+/// What a process that remembers packs across sessions has to forget when a session begins with `state`.
+struct Forget {
+  bool everything = false;
+  std::vector<const CondemnedPack*> packs;  ///< of `state`: these slots are gone, or going
+};
+/// `remembered`: the state that the process went by when it last asked, {} at first. What is loaded (a pack's table)
+/// while a session begins has to be loaded again, or it is remembered although it was to be forgotten.
+Forget forget_removed(const CollectorState& state, const Seen& remembered);
 
 /// The generation under which a pack is stored.
 std::uint64_t pack_generation(const RootCatalogue& catalogue, const std::string& pack);

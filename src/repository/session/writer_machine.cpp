@@ -34,12 +34,7 @@ WriterStep WriterMachine::step(const WriterEvent& event) {
       confirm(event.handle);
       break;
     case WriterEventKind::kRootsDoubtful:
-      if (const auto at = sessions_.find(event.handle); at != sessions_.end() && at->second.stage == Stage::kOpen) {
-        at->second.stage = Stage::kDoubtful;
-        notice(WriterNoticeKind::kDoubtful, event.handle);
-        if (phase_ == Phase::kReady) phase_ = Phase::kWinding;
-        if (options_.mutation == SessionMutation::kDropDoubtful) end(event.handle);
-      }
+      doubt(event.handle);
       break;
     case WriterEventKind::kEnd:
       end(event.handle);
@@ -201,7 +196,8 @@ void WriterMachine::verify() {
 // --- sessions
 
 void WriterMachine::begin(const WriterEvent& event) {
-  if (phase_ != Phase::kReady || committed_.size() >= options_.max_committed) {
+  const bool full = committed_.size() >= options_.max_committed || sessions_.size() >= options_.max_sessions;
+  if (phase_ != Phase::kReady || full) {
     if (phase_ == Phase::kReady) phase_ = Phase::kWinding;
     return notice(WriterNoticeKind::kRefused, event.handle);
   }
@@ -235,7 +231,7 @@ void WriterMachine::found() {
   take_state(state);
   for (const std::uint64_t handle : std::exchange(looking_, {})) {
     const auto at = sessions_.find(handle);
-    if (at == sessions_.end()) continue;
+    if (at == sessions_.end() || at->second.stage != Stage::kReading) continue;
     at->second.stage = Stage::kOpen;
     at->second.seen = {state.term, state.serial};
     notice(WriterNoticeKind::kBegan, handle);
@@ -266,8 +262,20 @@ void WriterMachine::confirm(std::uint64_t handle) {
   emit(Task::kLicence, make_op(SessionOpKind::kRead, licence_key(seat_)), handle);
 }
 
+void WriterMachine::doubt(std::uint64_t handle) {
+  const auto at = sessions_.find(handle);
+  if (at == sessions_.end()) return;
+  if (at->second.stage != Stage::kOpen && at->second.stage != Stage::kConfirming) return;
+  // It stays in the register, and keeps what it may reference, until a collector has settled this instance.
+  at->second.stage = Stage::kDoubtful;
+  notice(WriterNoticeKind::kDoubtful, handle);
+  if (phase_ == Phase::kReady) phase_ = Phase::kWinding;
+  if (options_.mutation == SessionMutation::kDropDoubtful) end(handle);
+}
+
 void WriterMachine::licence_answer(std::uint64_t handle, const SessionAnswer& answer) {
   Session& session = sessions_.at(handle);
+  if (session.stage != Stage::kConfirming) return;  // given up meanwhile
   const auto* licence = session_document_as<Licence>(answer.document);
   if (licence != nullptr && licence->instance == options_.instance) {
     session.stage = Stage::kCommitted;
@@ -294,13 +302,23 @@ void WriterMachine::remove_answer(std::uint64_t handle) {
 
 void WriterMachine::end(std::uint64_t handle) {
   const auto at = sessions_.find(handle);
-  if (at == sessions_.end()) return;
+  if (at == sessions_.end()) return notice(WriterNoticeKind::kEnded, handle);
   Session& session = at->second;
-  const bool mutated = options_.mutation == SessionMutation::kDropDoubtful && session.stage == Stage::kDoubtful;
-  if (session.stage == Stage::kCommitted) {
-    committed_.insert(committed_.end(), session.roots.begin(), session.roots.end());
-  } else if (session.stage != Stage::kOpen && !mutated) {
-    return;
+  switch (session.stage) {
+    case Stage::kCommitted:
+      committed_.insert(committed_.end(), session.roots.begin(), session.roots.end());
+      break;
+    case Stage::kRegistering:
+    case Stage::kReading:
+    case Stage::kOpen:
+      break;
+    case Stage::kDoubtful:
+      if (options_.mutation == SessionMutation::kDropDoubtful) break;
+      return;
+    case Stage::kConfirming:
+    case Stage::kRemoving:
+    case Stage::kEnding:
+      return;
   }
   if (phase_ == Phase::kOut) {
     sessions_.erase(at);

@@ -31,8 +31,10 @@ enum class WriterEventKind : std::uint8_t {
   kStart,
   kBegin,         ///< handle, roots -> kBegan or kRefused
   kRootsWritten,  ///< all roots of the session that are to be written are durable -> kCommitted or kFenced
-  kRootsDoubtful, ///< a root's write failed: whether it is there, or will be, is not known -> kDoubtful
-  kEnd,           ///< after kCommitted, or instead of writing roots -> kEnded. Nothing of it may be written any more
+  kRootsDoubtful, ///< whether a root is there, or will be, or counts, is not known (its write failed; the answer to
+                  ///< kRootsWritten is not waited for any longer) -> kDoubtful
+  kEnd,           ///< after kCommitted, or instead of writing roots, also before kBegan -> kEnded. No root may be
+                  ///< written any more
   kBeat,          ///< the register is written again; no answer
   kResign,        ///< no session is open -> kResigned
   kAnswer,
@@ -76,6 +78,7 @@ struct WriterOptions {
   bool exclusive_create = false;
   /// With more roots that no collector has taken yet, the instance takes no new sessions.
   std::size_t max_committed = 256;
+  std::size_t max_sessions = 1024;  ///< open at once
   SessionMutation mutation = SessionMutation::kNone;
 };
 
@@ -125,6 +128,7 @@ class WriterMachine {
   void found();
   void take_state(const CollectorState& state);
   void confirm(std::uint64_t handle);
+  void doubt(std::uint64_t handle);
   void licence_answer(std::uint64_t handle, const SessionAnswer& answer);
   void remove_answer(std::uint64_t handle);
   void end(std::uint64_t handle);
