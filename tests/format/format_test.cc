@@ -1,5 +1,5 @@
-// The reader in read_repository.py was written from docs/repository-format.md: what it makes of a repository is what the
-// document says, and has to be what was stored.
+// The reader in read_repository.py was written from docs/repository-format.md: what it makes of a repository is what
+// the document says, and has to be what was stored.
 
 #include <gmock/gmock.h>
 #include <gtest/gtest.h>
@@ -80,9 +80,9 @@ class FormatTest : public ::testing::Test {
   }
 
   std::size_t rewritten_packs() {
-    return static_cast<std::size_t>(std::ranges::count_if(fs::directory_iterator(repository_ / "packs"), [](const auto& file) {
-      return file.path().extension() == ".2";
-    }));
+    return static_cast<std::size_t>(
+        std::ranges::count_if(fs::directory_iterator(repository_ / "packs"),
+                              [](const auto& file) { return file.path().extension() == ".2"; }));
   }
 
   Scratch scratch_;

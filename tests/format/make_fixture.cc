@@ -1,5 +1,5 @@
-// make_format_fixture DIRECTORY: makes the golden repository of this version, once, for tests/format/fixtures. The ids of
-// its checkpoints go to standard output.
+// make_format_fixture DIRECTORY: makes the golden repository of this version, once, for tests/format/fixtures. The ids
+// of its checkpoints go to standard output.
 
 #include <cstdio>
 

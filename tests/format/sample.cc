@@ -50,12 +50,6 @@ std::string noise(std::size_t bytes, std::uint64_t seed) {
   return text;
 }
 
-std::size_t pages_of(const PageLayout& layout) {
-  std::size_t pages = 0;
-  for (const auto& extent : layout) pages += extent.count;
-  return pages;
-}
-
 /// Every page follows from its address and the version in which it last changed.
 std::string memory(SampleSize size, int version) {
   const std::uint64_t zero_every = size == SampleSize::kTiny ? 3 : 5;
@@ -124,9 +118,9 @@ Contents sample_contents(SampleSize size, int version) {
 
 Result<Sample> make_sample(const std::filesystem::path& directory, SampleSize size) {
   CACS_ASSIGN(auto place, repository::local_place(directory));
-  CACS_ASSIGN(auto made, repository::create_repository(std::move(place.backend), std::move(place.gate),
-                                                       repository::SecretKey::random(),
-                                                       {.sealing = repository::Sealing::kNone}));
+  CACS_ASSIGN(auto made,
+              repository::create_repository(std::move(place.backend), std::move(place.gate),
+                                            repository::SecretKey::random(), {.sealing = repository::Sealing::kNone}));
   Sample sample;
   std::map<std::string, BlobRef> before;
   for (int version = 1; version <= kVersions; ++version) {
