@@ -163,10 +163,10 @@ TEST_F(FormatTest, ReaderSaysSoWhenASegmentIsCompressed) {
 
 /// Version 1 of it was removed, and its space collected. The ids were printed when it was made.
 const Sample& golden() {
-  static const Sample sample{.checkpoints = {"01a1fe10-754b-7fe0-bbd6-602dd4cadfde",
-                                             "01a1fe10-7597-7c68-a57d-035156a009ed",
-                                             "01a1fe10-75df-7e2e-8019-7450689c26c7"}};
-  return sample;
+  static const Sample kSample{.checkpoints = {"01a1fe10-754b-7fe0-bbd6-602dd4cadfde",
+                                              "01a1fe10-7597-7c68-a57d-035156a009ed",
+                                              "01a1fe10-75df-7e2e-8019-7450689c26c7"}};
+  return kSample;
 }
 
 TEST_F(FormatTest, GoldenRepositoryIsStillRead) {
