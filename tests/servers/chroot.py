@@ -31,7 +31,8 @@ class Chroot:
 KNOWN = {
     chroot.name: chroot
     for chroot in (
-        Chroot("swift", "bookworm", ("swift-proxy", "swift-account", "swift-container", "swift-object")),
+        Chroot("swift", "bookworm",
+               ("swift-proxy", "swift-account", "swift-container", "swift-object", "memcached")),
         # Debian 12 has no moto.
         Chroot("moto", "trixie", ("python3-moto", "python3-flask", "python3-flask-cors")),
         Chroot("ceph", "bookworm", ("ceph-mon", "ceph-osd", "ceph-mgr", "radosgw", "ceph-common")),

@@ -14,8 +14,8 @@ class Moto(server.Server):
     def commands(self) -> list[list[str]]:
         return [["moto_server", "-H", "127.0.0.1", "-p", str(self.port)]]
 
-    def health_url(self) -> str:
-        return f"http://127.0.0.1:{self.port}/moto-api/"
+    def health_urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{self.port}/moto-api/"]
 
     def client(self) -> dict[str, object]:
         return {"endpoint": f"http://127.0.0.1:{self.port}", "region": "us-east-1", "access_key": "AKTEST",

@@ -6,6 +6,8 @@ and then obeys lines on standard input, each answered by a line {"done": command
     stop    ends the processes with SIGTERM; data and ports stay
     kill    the same with SIGKILL
     start   starts them again
+    freeze  stops them where they are (SIGSTOP): they take connections and say nothing
+    thaw    lets them go on
 At the end of standard input (also when the reader was killed), on SIGTERM and on failure, the processes are ended and
 the state is removed. Should this program itself be killed, its servers die with it.
 """
@@ -21,7 +23,6 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.error
 import urllib.request
 
 import chroot
@@ -51,6 +52,12 @@ def state_folder(name: str) -> pathlib.Path:
     raise RuntimeError(f"no file system with user attributes for the state of {name}: set TMPDIR to a folder on one")
 
 
+def descendants(pid: int) -> list[int]:
+    """The process and all that it and its children started."""
+    children = pathlib.Path(f"/proc/{pid}/task/{pid}/children").read_text(encoding="ascii").split()
+    return [pid, *(one for child in children for one in descendants(int(child)))]
+
+
 class Server:
     """To be derived from: what runs, where it listens, what a client needs."""
 
@@ -69,7 +76,8 @@ class Server:
         """What runs in the chroot, where self.state is /srv."""
         raise NotImplementedError
 
-    def health_url(self) -> str:
+    def health_urls(self) -> list[str]:
+        """All of them answer with success when the server is ready."""
         raise NotImplementedError
 
     def client(self) -> dict[str, object]:
@@ -97,17 +105,20 @@ class Server:
 
     def wait_until_ready(self) -> None:
         deadline = time.monotonic() + READY_SECONDS
-        opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-        while True:
-            if any(process.poll() is not None for process in self.processes):
-                raise RuntimeError(f"{self.name} ended while it started:\n{self.logs()}")
-            try:
-                with opener.open(self.health_url(), timeout=2):
-                    return
-            except OSError as error:  # refused, reset, an HTTP status of failure
-                if time.monotonic() > deadline:
-                    raise RuntimeError(f"{self.name} does not answer: {error}\n{self.logs()}") from error
-            time.sleep(0.05)  # a health check has no event to wait for
+        for url in self.health_urls():
+            while not self.answers(url, deadline):
+                time.sleep(0.05)  # a health check has no event to wait for
+
+    def answers(self, url: str, deadline: float) -> bool:
+        if any(process.poll() is not None for process in self.processes):
+            raise RuntimeError(f"{self.name} ended while it started:\n{self.logs()}")
+        try:
+            with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2):
+                return True
+        except OSError as error:  # refused, reset, an HTTP status of failure
+            if time.monotonic() > deadline:
+                raise RuntimeError(f"{self.name} does not answer at {url}: {error}\n{self.logs()}") from error
+            return False
 
     def stop(self, number: int = signal.SIGTERM) -> None:
         """Ends every process, each with its whole group."""
@@ -122,6 +133,13 @@ class Server:
                 os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
         self.processes.clear()
+
+    def signal_all(self, number: int) -> None:
+        """To every process in the namespaces, also such as have left our group."""
+        for process in self.processes:
+            for pid in descendants(process.pid):
+                with contextlib.suppress(ProcessLookupError):
+                    os.kill(pid, number)
 
     def remove(self) -> None:
         self.stop()
@@ -139,6 +157,10 @@ def obey(server: Server, command: str) -> None:
         server.stop(signal.SIGKILL)
     elif command == "start":
         server.start()
+    elif command == "freeze":
+        server.signal_all(signal.SIGSTOP)
+    elif command == "thaw":
+        server.signal_all(signal.SIGCONT)
     else:
         raise RuntimeError(f"unknown command: {command!r}")
     print(json.dumps({"done": command}), flush=True)

@@ -18,12 +18,13 @@ log_level = WARNING
 log_address = /srv/no-syslog
 recon_cache_path = /srv/cache
 [pipeline:main]
-pipeline = {kind}-server
+pipeline = healthcheck {kind}-server
+[filter:healthcheck]
+use = egg:swift#healthcheck
 [app:{kind}-server]
 use = egg:swift#{kind}
 """
 
-# No memcached: s3api checks every signature by itself, so that only caching of container information is lost.
 PROXY = """[DEFAULT]
 bind_ip = 127.0.0.1
 bind_port = {port}
@@ -32,7 +33,7 @@ user = root
 log_level = WARNING
 log_address = /srv/no-syslog
 [pipeline:main]
-pipeline = catch_errors gatekeeper healthcheck bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
+pipeline = catch_errors gatekeeper healthcheck cache bulk s3api tempauth copy slo dlo versioned_writes symlink proxy-server
 [app:proxy-server]
 use = egg:swift#proxy
 account_autocreate = true
@@ -42,6 +43,9 @@ use = egg:swift#catch_errors
 use = egg:swift#gatekeeper
 [filter:healthcheck]
 use = egg:swift#healthcheck
+[filter:cache]
+use = egg:swift#memcache
+memcache_servers = 127.0.0.1:{cache}
 [filter:bulk]
 use = egg:swift#bulk
 [filter:copy]
@@ -79,7 +83,7 @@ class Swift(server.Server):
 
     def __init__(self) -> None:
         super().__init__()
-        self.proxy, *self.storage = server.free_ports(4)
+        self.proxy, self.cache, *self.storage = server.free_ports(5)
 
     def configure(self) -> None:
         etc = self.state / "etc"
@@ -87,18 +91,20 @@ class Swift(server.Server):
         (self.state / "node" / "d1").mkdir(parents=True)
         (self.state / "cache").mkdir()
         (etc / "swift.conf").write_text(SWIFT)
-        (etc / "proxy.conf").write_text(PROXY.format(port=self.proxy))
+        (etc / "proxy.conf").write_text(PROXY.format(port=self.proxy, cache=self.cache))
         for kind, port in zip(("account", "container", "object"), self.storage):
             (etc / f"{kind}.conf").write_text(STORAGE.format(kind=kind, port=port))
         shutil.copy(chroot.HERE / "swift_rings.py", self.state)
         self.run(["python3", "/srv/swift_rings.py", "/etc/swift", *map(str, self.storage)])
 
     def commands(self) -> list[list[str]]:
-        return [[f"swift-{kind}-server", f"/etc/swift/{kind}.conf"]
-                for kind in ("account", "container", "object", "proxy")]
+        servers = [[f"swift-{kind}-server", f"/etc/swift/{kind}.conf"]
+                   for kind in ("account", "container", "object", "proxy")]
+        # s3api makes buckets only with a memcached.
+        return [["memcached", "-l", "127.0.0.1", "-p", str(self.cache), "-u", "root"], *servers]
 
-    def health_url(self) -> str:
-        return f"http://127.0.0.1:{self.proxy}/healthcheck"
+    def health_urls(self) -> list[str]:
+        return [f"http://127.0.0.1:{port}/healthcheck" for port in (*self.storage, self.proxy)]
 
     def client(self) -> dict[str, object]:
         return {"endpoint": f"http://127.0.0.1:{self.proxy}", "region": "us-east-1", "access_key": "test:tester",
