@@ -1,5 +1,6 @@
 #include "repository/backend/s3_metadata.h"
 
+#include <arpa/inet.h>
 #include <fmt/format.h>
 
 #include "base/io.h"
@@ -30,6 +31,9 @@ Result<Place> parse_place(const std::string& url) {
     return make_error(ErrorCode::kInvalidArgument, "'" + printable(url) + "' is no http:// or https:// URL");
   }
   const std::size_t path = std::min(url.find('/', scheme + 3), url.size());
+  if (url.substr(0, path).find('@') != std::string::npos) {
+    return make_error(ErrorCode::kInvalidArgument, "a URL of a metadata service must not hold a user's name");
+  }
   Place place{url.substr(0, path), path == url.size() ? "/" : url.substr(path),
               url.substr(scheme + 3, path - scheme - 3)};
   const std::size_t port = place.host.rfind(':');
@@ -72,9 +76,14 @@ Result<AwsCredentials> parse_credentials(const std::string& body, const std::str
   return credentials;
 }
 
+bool is_loopback(const std::string& host) {
+  in_addr address{};
+  return ::inet_pton(AF_INET, host.c_str(), &address) == 1 && (ntohl(address.s_addr) >> 24U) == 127;
+}
+
 /// The container's token may only go to where it cannot be read on the way.
 Status check_container_place(const Place& place) {
-  const bool local = place.host == "localhost" || place.host == "[::1]" || place.host.starts_with("127.") ||
+  const bool local = place.host == "localhost" || place.host == "[::1]" || is_loopback(place.host) ||
                      place.host == "169.254.170.2" || place.host == "169.254.170.23" || place.host == "[fd00:ec2::23]";
   if (local || place.base.starts_with("https://")) return {};
   return make_error(ErrorCode::kInvalidArgument,

@@ -158,10 +158,9 @@ Status s3_remove(S3Client& client, const std::string& key, std::string_view doin
 
 Result<S3ListPage> s3_list(S3Client& client, const std::string& prefix, const std::string& token,
                            std::string_view doing, std::size_t max_keys) {
-  S3Request request{.query = {{"list-type", "2"},
-                              {"prefix", prefix},
-                              {"encoding-type", "url"},
-                              {"max-keys", std::to_string(max_keys)}}};
+  S3Request request{
+      .query = {
+          {"list-type", "2"}, {"prefix", prefix}, {"encoding-type", "url"}, {"max-keys", std::to_string(max_keys)}}};
   if (!token.empty()) request.query.emplace_back("continuation-token", token);
   CACS_ASSIGN(const auto answer, client.call(request, doing));
   auto page = parse_list_page(answer.body);
