@@ -223,7 +223,7 @@ TEST(S3, AnUploadWhoseObjectHasAppearedIsLeftAlone) {
 
 TEST(S3, AServerThatGoesAwayDuringAnUpload) {
   S3Server& server = kEnvironment->server();
-  if (server.kind() == "moto") GTEST_SKIP() << "moto keeps all in memory";
+  if (server.kind() != "swift") GTEST_SKIP() << "keeps all in memory here";
   const std::string prefix = fresh_prefix();
   const auto backend = kEnvironment->open(prefix);
   ASSERT_OK(put_object(*backend, "packs/before", object_bytes(1000, 1), Overwrite::kNo));
@@ -263,7 +263,6 @@ TEST(S3, AServerThatGoesAwayDuringAnUpload) {
 
 TEST(S3, ATransferThatStallsIsGivenUp) {
   S3Server& server = kEnvironment->server();
-  if (server.kind() == "moto") GTEST_SKIP() << "moto has one process, which must answer the health check";
   auto options = server.options(kBucket, fresh_prefix());
   options.abilities = kEnvironment->abilities();
   options.stall_timeout = 2s;

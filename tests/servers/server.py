@@ -27,7 +27,7 @@ import urllib.request
 
 import chroot
 
-READY_SECONDS = 60
+READY_SECONDS = 120
 STOP_SECONDS = 10
 
 

@@ -99,6 +99,20 @@ std::optional<std::string> setting(const AwsProfile& profile, std::string_view n
 
 }  // namespace
 
+S3Options s3_options(const Location& location) {
+  S3Options options;
+  options.bucket = location.bucket;
+  if (!location.prefix.empty()) options.prefix = location.prefix + "/";
+  options.endpoint = location.endpoint;
+  options.region = location.region;
+  if (location.style == S3Style::kPath) {
+    options.addressing = S3Addressing::kPath;
+  } else if (!location.endpoint.empty()) {
+    options.addressing = S3Addressing::kVirtualHost;
+  }
+  return options;
+}
+
 Status complete_s3_options(S3Options& options, const AwsEnvironment& environment) {
   fill(options.region, environment("AWS_REGION"));
   fill(options.region, environment("AWS_DEFAULT_REGION"));

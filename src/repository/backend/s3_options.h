@@ -7,6 +7,7 @@
 #include <string>
 
 #include "base/result.h"
+#include "repository/backend/location.h"
 #include "repository/backend/s3_credentials.h"
 
 namespace cacs::repository {
@@ -49,6 +50,10 @@ struct S3Options {
   std::optional<S3Abilities> abilities;  ///< of an earlier probe of the same store; unset: probed when opened
   AwsClock clock = system_aws_clock();   ///< what requests are dated with
 };
+
+/// Options for a location of kind kS3. Its style is obeyed where an endpoint is named; for AWS itself it is kAuto, so that
+/// buckets with dots in their names work.
+S3Options s3_options(const Location& location);
 
 /// Fills what is empty from AWS_REGION (or AWS_DEFAULT_REGION), AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) and
 /// AWS_CA_BUNDLE, then from the profile (region, endpoint_url, ca_bundle, s3.addressing_style).

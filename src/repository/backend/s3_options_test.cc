@@ -107,5 +107,22 @@ TEST(S3Options, CompletedFromTheEnvironmentThenTheProfile) {
   EXPECT_EQ(nearer.addressing, S3Addressing::kPath);
 }
 
+TEST(S3Options, OfALocation) {
+  const auto place_of = [](const char* text, const char* prefix) {
+    const auto location = parse_location(text);
+    EXPECT_OK(location);
+    const S3Options made = s3_options(*location);
+    EXPECT_EQ(made.prefix, prefix);
+    const auto place = locate(made);
+    EXPECT_OK(place);
+    return place->base_url + place->path;
+  };
+  EXPECT_EQ(place_of("s3://bkt", ""), "https://bkt.s3.us-east-1.amazonaws.com/");
+  EXPECT_EQ(place_of("s3://bkt/a/b?region=eu-west-1", "a/b/"), "https://bkt.s3.eu-west-1.amazonaws.com/");
+  EXPECT_EQ(place_of("s3://my.bkt", ""), "https://s3.us-east-1.amazonaws.com/my.bkt/");
+  EXPECT_EQ(place_of("s3://bkt/a?endpoint=http://127.0.0.1:9000", "a/"), "http://127.0.0.1:9000/bkt/");
+  EXPECT_EQ(place_of("s3://bkt?endpoint=https://h:9000&style=virtual", ""), "https://bkt.h:9000/");
+}
+
 }  // namespace
 }  // namespace cacs::repository
