@@ -95,7 +95,7 @@ TEST(S3, ProbeFindsWhatTheServerIsKnownToDo) {
   const auto backend = kEnvironment->open("");
   auto client = S3Client::make(kEnvironment->server().options(kBucket), kEnvironment->server().credentials());
   ASSERT_OK(client);
-  const auto page = s3_list(**client, ".probe/", "", "list");
+  const auto page = s3_list(**client, "probe/", "", "list");
   ASSERT_OK(page);
   EXPECT_TRUE(page->entries.empty());
 }

@@ -1,8 +1,7 @@
 #include "repository/backend/s3_answers.h"
 
-#include <time.h>
-
 #include <charconv>
+#include <ctime>
 
 #include "base/text.h"
 #include "repository/backend/s3_xml.h"

@@ -63,8 +63,7 @@ Status S3Backend::list(const std::string& prefix, const std::function<Status(con
     for (const auto& entry : page.entries) {
       if (!entry.key.starts_with(root + prefix)) continue;
       ObjectInfo info{entry.key.substr(root.size()), entry.size};
-      // What others put there, and what a probe of somebody writes just now, is no object.
-      if (info.name.starts_with(kS3ProbePrefix) || !check_object_name(info.name)) continue;
+      if (!check_object_name(info.name)) continue;  // what others put there is no object
       CACS_TRY(visitor(info));
     }
     token = std::move(page.next);

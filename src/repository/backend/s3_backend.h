@@ -21,6 +21,8 @@ class S3Backend final : public Backend {
   /// kInvalidArgument (no such bucket, another region), kUnsupported (a store that cannot hold a repository),
   /// kUnavailable.
   static Result<std::unique_ptr<S3Backend>> open(S3Options options, std::shared_ptr<CredentialSource> credentials);
+  S3Backend(const S3Backend&) = delete;
+  S3Backend& operator=(const S3Backend&) = delete;
   ~S3Backend() override;
 
   Result<std::unique_ptr<ObjectWriter>> create(const std::string& name, Overwrite overwrite) override;

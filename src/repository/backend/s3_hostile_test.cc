@@ -232,12 +232,11 @@ TEST_F(HostileStore, ListingsThatGoInACircleEnd) {
 
 TEST_F(HostileStore, ForeignKeysAreNotListed) {
   answer_ = [](const net::Request&) {
-    return xml(
-        200,
-        "<ListBucketResult><EncodingType>url</EncodingType>"
-        "<Contents><Key>good/a</Key><Size>1</Size></Contents><Contents><Key>b%20c</Key><Size>1</Size></Contents>"
-        "<Contents><Key>..%2fx</Key><Size>1</Size></Contents><Contents><Key>.probe/x</Key><Size>1</Size></Contents>"
-        "<Contents><Key>folder/</Key><Size>0</Size></Contents></ListBucketResult>");
+    return xml(200,
+               "<ListBucketResult><EncodingType>url</EncodingType>"
+               "<Contents><Key>good/a</Key><Size>1</Size></Contents><Contents><Key>b%20c</Key><Size>1</Size></Contents>"
+               "<Contents><Key>..%2fx</Key><Size>1</Size></Contents><Contents><Key>c+d</Key><Size>1</Size></Contents>"
+               "<Contents><Key>folder/</Key><Size>0</Size></Contents></ListBucketResult>");
   };
   std::vector<std::string> names;
   ASSERT_OK(open()->list("", [&](const ObjectInfo& info) -> Status {
@@ -276,6 +275,20 @@ TEST_F(HostileStore, SecretsAreInNoMessage) {
       EXPECT_THAT(result.error().to_string(), Not(HasSubstr(secret)));
     }
   }
+}
+
+TEST_F(HostileStore, AStoreThatShowsOldBytesIsRefused) {
+  answer_ = [](const net::Request& request) {
+    if (has_query(request, "list-type")) return xml(200, "<ListBucketResult/>");
+    if (request.method == "GET") return net::text_response(200, "old");
+    return xml(request.method == "DELETE" ? 204 : 200, "");
+  };
+  S3Options options;
+  options.bucket = "bkt";
+  options.endpoint = server_.url();
+  const auto backend = S3Backend::open(options, credentials_);
+  EXPECT_CODE(backend, ErrorCode::kUnsupported);
+  EXPECT_THAT(server_.asked(), Contains(StartsWith("DELETE /bkt/probe/"))) << "it leaves nothing";
 }
 
 TEST_F(HostileStore, AnEndpointThatIsNoS3IsRefused) {

@@ -51,8 +51,8 @@ struct S3Options {
   AwsClock clock = system_aws_clock();   ///< what requests are dated with
 };
 
-/// Options for a location of kind kS3. Its style is obeyed where an endpoint is named; for AWS itself it is kAuto, so that
-/// buckets with dots in their names work.
+/// Options for a location of kind kS3. Its style is obeyed where an endpoint is named; for AWS itself it is kAuto, so
+/// that buckets with dots in their names work.
 S3Options s3_options(const Location& location);
 
 /// Fills what is empty from AWS_REGION (or AWS_DEFAULT_REGION), AWS_ENDPOINT_URL_S3 (or AWS_ENDPOINT_URL) and

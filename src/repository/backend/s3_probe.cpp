@@ -22,9 +22,7 @@ constexpr std::size_t kRacers = 3;
 class Probe {
  public:
   explicit Probe(S3Client& client)
-      : client_(client),
-        key_(client.options().prefix + std::string(kS3ProbePrefix) + new_uuid()),
-        doing_("probe " + client.describe()) {}
+      : client_(client), key_(client.options().prefix + "probe/" + new_uuid()), doing_("probe " + client.describe()) {}
   Probe(const Probe&) = delete;
   Probe& operator=(const Probe&) = delete;
   ~Probe() {
