@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # scripts/conformance.sh SERVER...: what every backend has to pass, against real S3 servers: swift, moto, ceph. `make test`
-# has the first two; Ceph's chroot takes minutes to make and more than a gigabyte.
+# has the first two; Ceph's chroot takes minutes to make.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 [ $# -gt 0 ] || { echo "usage: scripts/conformance.sh swift|moto|ceph..." >&2; exit 2; }

@@ -1,5 +1,5 @@
 #!/usr/bin/env python3
-"""Ceph with its S3 gateway (RGW). On request only (scripts/conformance.sh ceph): its chroot has more than a gigabyte."""
+"""Ceph with its S3 gateway (RGW). On request only (scripts/conformance.sh ceph): its chroot takes minutes to make."""
 
 import shutil
 

@@ -82,6 +82,7 @@ def make(chroot: Chroot, target: pathlib.Path) -> None:
     if result.returncode != 0:
         raise RuntimeError(f"mmdebstrap could not make the chroot of {chroot.name} (root and a mirror with "
                            f"{chroot.suite} are needed):\n{result.stderr[-2000:]}")
+    (target / "etc" / "hosts").touch()  # what that of the machine is mounted on
 
 
 def ensure(name: str) -> pathlib.Path:

@@ -117,6 +117,7 @@ class Probe {
     std::array<Status, kRacers> outcomes;
     {
       std::vector<std::jthread> racers;
+      racers.reserve(kRacers);
       for (auto& outcome : outcomes) {
         racers.emplace_back([&] {
           std::string body = "racer";
