@@ -78,6 +78,10 @@ Error curl_error(CURLcode code, const char* detail, const std::string& doing) {
     case CURLE_GOT_NOTHING:
     case CURLE_PARTIAL_FILE:
       return make_error(ErrorCode::kUnavailable, fmt::format("{}: {}", doing, why), "is the other side running?");
+    case CURLE_PEER_FAILED_VERIFICATION:
+    case CURLE_SSL_CACERT_BADFILE:
+      return make_error(ErrorCode::kPermission, fmt::format("{}: {}", doing, why),
+                        "the other side's certificate is not trusted: name the file of the authority that issued it");
     case CURLE_URL_MALFORMAT:
     case CURLE_UNSUPPORTED_PROTOCOL:
       return make_error(ErrorCode::kInvalidArgument, fmt::format("{}: {}", doing, why));
@@ -176,6 +180,13 @@ void HttpClient::Impl::set_up(Handle& handle, const ClientRequest& request, cons
   curl_easy_setopt(easy, CURLOPT_HTTP_VERSION, static_cast<long>(CURL_HTTP_VERSION_1_1));
   curl_easy_setopt(easy, CURLOPT_CONNECTTIMEOUT_MS, static_cast<long>(options.connect_timeout.count()));
   curl_easy_setopt(easy, CURLOPT_TIMEOUT_MS, static_cast<long>(request.timeout.value_or(options.timeout).count()));
+  if (options.stall_timeout.count() > 0) {
+    const auto seconds = std::chrono::ceil<std::chrono::seconds>(options.stall_timeout).count();
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
+    curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(seconds));
+  }
+  if (!options.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+  if (options.proxy == ProxyUse::kNone) curl_easy_setopt(easy, CURLOPT_PROXY, "");
   if (!options.unix_socket.empty()) {
     curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());
     curl_easy_setopt(easy, CURLOPT_PROXY, "");

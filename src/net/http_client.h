@@ -13,12 +13,21 @@
 
 namespace cacs::net {
 
+/// Where a proxy is taken from.
+enum class ProxyUse {
+  kEnvironment,  ///< http_proxy, https_proxy, no_proxy
+  kNone,         ///< the other side is on this machine or its link
+};
+
 struct ClientOptions {
   std::string base_url = "http://localhost";  ///< scheme, host and port; no path
   std::string unix_socket;                    ///< where set: connections go there, whatever the host
   Headers headers;                            ///< sent with every request (Authorization)
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds timeout{30'000};  ///< of a whole call; a request may say otherwise
+  std::chrono::milliseconds stall_timeout{0};  ///< of a call in which not one byte passes; full seconds; 0: none
+  std::string ca_file;                         ///< authorities to trust instead of the system's (PEM)
+  ProxyUse proxy = ProxyUse::kEnvironment;
   std::size_t max_response_bytes = std::size_t{64} << 20U;
   std::size_t kept_connections = 4;  ///< idle handles kept for reuse
 };
@@ -53,7 +62,8 @@ class HttpClient {
   ~HttpClient();
 
   /// kUnavailable: could not connect, or the connection was lost (the request may have been done or not: repeat only
-  /// what is idempotent). kTimeout, kAborted (stopped), kTooLarge (answer over max_response_bytes).
+  /// what is idempotent). kTimeout, kAborted (stopped), kTooLarge (answer over max_response_bytes), kPermission (the
+  /// other side's certificate is not trusted).
   Result<ClientResponse> send(const ClientRequest& request);
 
   /// The same, but the body of a 2xx answer goes to `on_data` as it comes, unbounded in all; `body` of the result stays
