@@ -27,7 +27,7 @@ import urllib.request
 
 import chroot
 
-READY_SECONDS = 120
+READY_SECONDS = 300  # on a machine that is busy with other things
 STOP_SECONDS = 10
 
 

@@ -111,7 +111,7 @@ class DirectoryBackend final : public FileBackend {
 
   Status remove(const std::string& name) override {
     CACS_TRY(check_object_name(name));
-    const auto removed = space_->storage().remove(name);
+    auto removed = space_->storage().remove(name);
     files_->drop(name);
     if (!removed && removed.error().code != ErrorCode::kNotFound)
       return removed.error().with_context(doing("remove", name));

@@ -64,7 +64,9 @@ std::optional<std::chrono::sys_seconds> parse_time(std::string_view text, const 
   tm parts{};
   const std::string terminated(text);
   if (::strptime(terminated.c_str(), format, &parts) == nullptr) return std::nullopt;
-  return std::chrono::time_point_cast<std::chrono::seconds>(std::chrono::system_clock::from_time_t(::timegm(&parts)));
+  // Other years are no answer of a store, and would not fit in every clock's duration.
+  if (parts.tm_year < 70 || parts.tm_year > 200) return std::nullopt;
+  return std::chrono::sys_seconds(std::chrono::seconds(::timegm(&parts)));
 }
 
 }  // namespace

@@ -128,7 +128,8 @@ TEST(S3Answers, Times) {
   EXPECT_EQ(parse_http_time("Sat, 21 Nov 2026 10:58:00 GMT"), sys_days(2026y / 11 / 21) + 10h + 58min);
   EXPECT_EQ(parse_iso_time("2026-11-21T10:58:00Z"), sys_days(2026y / 11 / 21) + 10h + 58min);
   EXPECT_EQ(parse_iso_time("2026-11-21T10:58:00"), sys_days(2026y / 11 / 21) + 10h + 58min);
-  for (const char* text : {"", "yesterday", "2026-13-21T10:58:00Z", "21 Nov 2026"}) {
+  for (const char* text : {"", "yesterday", "2026-13-21T10:58:00Z", "21 Nov 2026", "1013-11-21T10:58:00Z",
+                           "9999-11-21T10:58:00Z", "Sat, 21 Nov 1013 10:58:00 GMT"}) {
     EXPECT_FALSE(parse_iso_time(text).has_value()) << text;
     EXPECT_FALSE(parse_http_time(text).has_value()) << text;
   }

@@ -14,7 +14,7 @@ constexpr std::size_t kDoubleEvery = 1000;  ///< parts
 
 }  // namespace
 
-S3Writer::S3Writer(S3Client& client, const S3Abilities& abilities, std::string name, Overwrite overwrite)
+S3Writer::S3Writer(S3Client& client, const S3Abilities& abilities, const std::string& name, Overwrite overwrite)
     : client_(client),
       abilities_(abilities),
       key_(client.options().prefix + name),

@@ -14,7 +14,7 @@ namespace cacs::repository {
 class S3Writer final : public ObjectWriter {
  public:
   /// `client` outlives it.
-  S3Writer(S3Client& client, const S3Abilities& abilities, std::string name, Overwrite overwrite);
+  S3Writer(S3Client& client, const S3Abilities& abilities, const std::string& name, Overwrite overwrite);
   S3Writer(const S3Writer&) = delete;
   S3Writer& operator=(const S3Writer&) = delete;
   ~S3Writer() override;
