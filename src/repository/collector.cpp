@@ -24,6 +24,7 @@ class Collection {
     CACS_TRY(mark_all(core_, reach_, [](const Error& error) -> Status {
       return error.with_hint("nothing was removed; remove what it names, then collect again");
     }));
+    CACS_TRY(settle_removals());
     CACS_TRY(remove_superseded());
     CACS_TRY(core_.store.catalog().load_hooks());  // for what cannot be opened
     for (const std::uint32_t number : core_.store.catalog().present()) {
@@ -34,6 +35,17 @@ class Collection {
   }
 
  private:
+  /// A manifest or piece that was not listed may have been removed by somebody who died, or failed, before that was
+  /// durable: it would come back with a power loss, and what it names would be gone. Backend::remove() of a name that
+  /// is not there makes earlier removals durable.
+  Status settle_removals() {
+    for (const auto prefix : {kManifestPrefix, kPiecePrefix}) {
+      const auto settled = core_.backend().remove(std::string(prefix) + "none");
+      if (!settled && settled.error().code != ErrorCode::kNotFound) return settled;
+    }
+    return {};
+  }
+
   /// Generations that a later one has replaced, in a collection that was interrupted.
   Status remove_superseded() {
     std::vector<std::pair<std::string, std::uint64_t>> superseded;
@@ -85,8 +97,7 @@ class Collection {
       result_.bytes_garbage += garbage_bytes;
       return {};
     }
-    auto rewritten =
-        rewrite_pack(core_, *pack, context_, [&](Slot slot) { return reach_.is_live(number, slot); });
+    auto rewritten = rewrite_pack(core_, *pack, context_, [&](Slot slot) { return reach_.is_live(number, slot); });
     if (!rewritten && rewritten.error().code == ErrorCode::kCorrupt) {
       result_.problems.push_back(rewritten.error());  // the pack stays as it is
       result_.bytes_garbage += garbage_bytes;

@@ -80,6 +80,11 @@ Result<std::vector<std::byte>> open_part(const Ends& ends, std::uint64_t number,
   return plain;
 }
 
+/// Damage that the cipher or the codec found is told as all damage is.
+Error in_pack(const Error& error, std::string_view what) {
+  return (error.code == ErrorCode::kCorrupt ? corrupt(error.message) : error).with_context(what);
+}
+
 }  // namespace
 
 bool OpenPack::is_damaged(Slot slot) const { return std::binary_search(damaged.begin(), damaged.end(), slot); }
@@ -97,8 +102,8 @@ Result<std::shared_ptr<OpenPack>> open_pack(Backend& backend, const TenantKeys& 
   pack->name = pack_name(id, generation);
   const auto open = [&]() -> Status {
     CACS_ASSIGN(const Ends ends, read_ends(backend, keys, {id, generation}, size, kTailBytes));
-    CACS_ASSIGN(const auto sealed, part_of(backend, pack->name, ends, size, ends.trailer.table_offset,
-                                           ends.trailer.table_bytes));
+    CACS_ASSIGN(const auto sealed,
+                part_of(backend, pack->name, ends, size, ends.trailer.table_offset, ends.trailer.table_bytes));
     CACS_ASSIGN(const auto plain, open_part(ends, kTablePart, sealed));
     CACS_ASSIGN(pack->table, parse_pack_table(plain, ends.trailer));
     pack->id = id;
@@ -108,7 +113,7 @@ Result<std::shared_ptr<OpenPack>> open_pack(Backend& backend, const TenantKeys& 
     pack->context = ends.header_bytes;
     return {};
   };
-  CACS_TRY(open().context("pack " + id.to_hex()));
+  if (const Status opened = open(); !opened) return in_pack(opened.error(), "pack " + id.to_hex());
   return pack;
 }
 
@@ -117,12 +122,14 @@ Result<std::vector<std::uint64_t>> read_pack_hooks(Backend& backend, const Tenan
   const auto read = [&]() -> Result<std::vector<std::uint64_t>> {
     CACS_ASSIGN(const Ends ends, read_ends(backend, keys, {id, generation}, size, kHooksTailBytes));
     const std::uint64_t offset = ends.trailer.table_offset + ends.trailer.table_bytes;
-    CACS_ASSIGN(const auto sealed, part_of(backend, pack_name(id, generation), ends, size, offset,
-                                           ends.trailer.hooks_bytes));
+    CACS_ASSIGN(const auto sealed,
+                part_of(backend, pack_name(id, generation), ends, size, offset, ends.trailer.hooks_bytes));
     CACS_ASSIGN(const auto plain, open_part(ends, kHooksPart, sealed));
     return parse_hooks(plain);
   };
-  return read().context("pack " + id.to_hex());
+  auto hooks = read();
+  if (!hooks) return in_pack(hooks.error(), "pack " + id.to_hex());
+  return hooks;
 }
 
 Status read_segment(Backend& backend, const OpenPack& pack, std::uint32_t segment, ReadContext& context,
@@ -139,7 +146,10 @@ Status read_segment(Backend& backend, const OpenPack& pack, std::uint32_t segmen
     CACS_TRY(sealer.open(segment, as_bytes(authenticated), context.sealed, context.packed));
     return context.codec.expand(context.packed, info.codec, out);
   };
-  return read().context(fmt::format("pack {}, segment {}", pack.id.to_hex(), segment));
+  if (const Status status = read(); !status) {
+    return in_pack(status.error(), fmt::format("pack {}, segment {}", pack.id.to_hex(), segment));
+  }
+  return {};
 }
 
 Result<std::uint64_t> finish_pack(ObjectWriter& object, const OpenPack& pack, std::span<const std::uint64_t> hooks,

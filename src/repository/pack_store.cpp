@@ -205,7 +205,10 @@ Result<Slice> PackStore::read(const Ref& ref, ReadContext& context) {
   auto slice = read_here(ref, context, id);
   if (slice || slice.error().code != ErrorCode::kCorrupt) return slice;
   const Error why = slice.error();
-  if (const auto put = quarantine(ref.pack); !put) {
+  const auto pack = open(ref.pack);
+  // The whole pack is read for its quarantine: not again for each slot that is known to be damaged.
+  const bool known = pack && (*pack)->is_damaged(ref.slot);
+  if (const Status put = known ? Status() : quarantine(ref.pack); !put) {
     spdlog::warn("{}; it could not be put into quarantine: {}", why.message, put.error().to_string());
   }
   if (id == ContentId{}) return why;  // the table itself is damaged: nothing says what to look for

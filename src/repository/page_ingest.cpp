@@ -45,11 +45,14 @@ Result<OpenPageMap> open_page_map(PackStore& store, ReadContext& context, const 
   return map;
 }
 
-PageIngest::PageIngest(const Tools& tools)
-    : tools_(tools), buffer_(kBatchPages * kPageBytes), ids_(kBatchPages), zero_(kBatchPages) {}
+PageIngest::PageIngest(const Tools& tools) : tools_(tools), ids_(kBatchPages), zero_(kBatchPages) {}
 
 Result<PageTreeRoot> PageIngest::run(const PageSource& source, std::vector<PageRun> runs, const PageTreeRoot* parent,
                                      const std::function<void(std::uint64_t)>& progress) {
+  std::uint64_t total = 0;
+  for (const PageRun& run : runs)
+    total = std::min<std::uint64_t>(kBatchPages, total + std::min<std::uint64_t>(kBatchPages, run.count));
+  buffer_.resize(total * kPageBytes);
   // By address: the tree is built from left to right.
   std::sort(runs.begin(), runs.end(), [](const auto& one, const auto& other) { return one.page < other.page; });
   std::optional<PageTreeCursor> cursor;

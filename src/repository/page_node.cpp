@@ -89,12 +89,10 @@ Result<PageNode> parse_page_node(std::span<const std::byte> bytes, std::uint8_t 
     if ((head & 1U) != 0) {
       const std::uint64_t index = in.varint();
       const std::int64_t delta = in.signed_varint();
-      if (in.failed() || index >= count) return bad();
-      const std::int64_t slot = static_cast<std::int64_t>(next.at(index)) + delta;
       constexpr std::int64_t kLimit = std::int64_t{1} << 32U;
-      if (delta <= -kLimit || delta >= kLimit || slot < 0 || slot > kLimit - static_cast<std::int64_t>(length)) {
-        return bad();
-      }
+      if (in.failed() || index >= count || delta <= -kLimit || delta >= kLimit) return bad();
+      const std::int64_t slot = static_cast<std::int64_t>(next.at(index)) + delta;
+      if (slot < 0 || slot > kLimit - static_cast<std::int64_t>(length)) return bad();
       for (std::uint64_t i = 0; i < length; ++i) {
         node.at(at + i) = {.pack = packs.at(index), .slot = static_cast<Slot>(slot + static_cast<std::int64_t>(i))};
       }
@@ -129,9 +127,10 @@ Result<BlobRef> parse_blob_ref(std::span<const std::byte> bytes) {
   blob.height = in.number<std::uint8_t>();
   const bool reserved = in.zeros(2);
   blob.size = in.number<std::uint64_t>();
-  const bool sane = layout <= static_cast<std::uint8_t>(BlobLayout::kPages) && blob.height <= kMaxPageHeight &&
-                    blob.size <= kMaxPages * kPageBytes &&
-                    (blob.layout != BlobLayout::kZeros || (blob.pack == PackId{} && blob.slot == 0 && blob.height == 0));
+  const bool sane =
+      layout <= static_cast<std::uint8_t>(BlobLayout::kPages) && blob.height <= kMaxPageHeight &&
+      blob.size <= kMaxPages * kPageBytes &&
+      (blob.layout != BlobLayout::kZeros || (blob.pack == PackId{} && blob.slot == 0 && blob.height == 0));
   if (in.failed() || in.left() != 0 || !reserved || !sane) return corrupt("a name of stored bytes that is none");
   return blob;
 }
@@ -211,7 +210,8 @@ Status check_page_layout(const PageLayout& layout) {
   if (layout.size() > kMaxExtents) return make_error(ErrorCode::kTooLarge, "a layout with too many runs of pages");
   for (const auto& extent : sorted) {
     if (extent.count == 0 || extent.count > kMaxPages || extent.page > kMaxPages - extent.count || extent.page < end) {
-      return make_error(ErrorCode::kInvalidArgument, "a layout whose runs of pages are empty, overlap or are too far up");
+      return make_error(ErrorCode::kInvalidArgument,
+                        "a layout whose runs of pages are empty, overlap or are too far up");
     }
     end = extent.page + extent.count;
   }

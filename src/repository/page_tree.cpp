@@ -63,7 +63,10 @@ Result<Ref> PageTreeBuilder::store_node(std::uint8_t level) {
     const auto same = [&]() -> Result<Ref> {
       CACS_ASSIGN(const PageNode* before, parent_->node(level, current.index));
       if (before == nullptr || *before != current.node) return Ref{};
-      return parent_->node_ref(level, current.index);
+      CACS_ASSIGN(const Ref ref, parent_->node_ref(level, current.index));
+      // One that was read from another copy, itself being damaged, is not built on: nothing would keep the copy.
+      CACS_ASSIGN(const bool sound, store_.contains(ref));
+      return sound ? ref : Ref{};
     }();
     // A parent that cannot be read is no parent.
     if (same && !same->none()) return *same;

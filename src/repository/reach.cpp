@@ -4,22 +4,30 @@
 
 namespace cacs::repository {
 
-Result<bool> Reach::mark_slot(const Ref& ref) {
-  auto& marks = marks_[ref.pack];
-  if (ref.slot < marks.size() && marks[ref.slot]) return false;
-  CACS_TRY(core_.store.place(ref));
-  if (ref.slot >= marks.size()) marks.resize(ref.slot + kMaxSegmentSlots);
-  marks[ref.slot] = true;
+bool Reach::add(Marks& marks, const Ref& ref) {
+  auto& of_pack = marks[ref.pack];
+  if (ref.slot < of_pack.size() && of_pack[ref.slot]) return false;
+  if (ref.slot >= of_pack.size()) of_pack.resize(ref.slot + kMaxSegmentSlots);
+  of_pack[ref.slot] = true;
   return true;
+}
+
+Status Reach::mark_slot(const Ref& ref) {
+  if (is_live(ref.pack, ref.slot)) return {};
+  CACS_TRY(core_.store.place(ref));
+  add(marks_, ref);
+  return {};
+}
+
+Result<bool> Reach::enter_node(const Ref& ref) {
+  CACS_TRY(mark_slot(ref));
+  return add(entered_, ref);
 }
 
 Status Reach::mark_blob(const BlobRef& blob) {
   return walk_blob(core_.store, context_, blob,
-                   {.enter = [&](const Ref& node) { return mark_slot(node); },
-                    .leaf = [&](const Ref& chunk) -> Status {
-                      CACS_TRY(mark_slot(chunk));
-                      return {};
-                    }});
+                   {.enter = [&](const Ref& node) { return enter_node(node); },
+                    .leaf = [&](const Ref& chunk) { return mark_slot(chunk); }});
 }
 
 Status Reach::mark(const BlobRef& entries, std::uint64_t count) {

@@ -27,12 +27,17 @@ class Reach {
 
  private:
   Status mark_blob(const BlobRef& blob);
-  /// True when it was not marked before.
-  Result<bool> mark_slot(const Ref& ref);
+  using Marks = std::unordered_map<std::uint32_t, std::vector<bool>>;
+  Status mark_slot(const Ref& ref);
+  /// True when it was not entered before. What is marked as someone's content may yet be a node for another.
+  Result<bool> enter_node(const Ref& ref);
+  /// True when it was not there before.
+  static bool add(Marks& marks, const Ref& ref);
 
   Core& core_;
   ReadContext context_;
-  std::unordered_map<std::uint32_t, std::vector<bool>> marks_;
+  Marks marks_;
+  Marks entered_;  ///< nodes: what is below them is marked
 };
 
 /// Marks everything that is reached. Each failure is given to `problem`, which says whether to go on.
