@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CACS_CRIU=$PWD/build/engine/criu/bin/criu
-scripts/build.sh release cacs programs repository_bench delta_bench image_series versions_tool
+scripts/build.sh release cacs programs delta_bench image_series versions_tool
 mkdir -p build/bench
 work=$(mktemp -d /tmp/cacs-bench-XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -17,8 +17,6 @@ section "What storing a checkpoint costs the program, against itself before"
 bench/thaw_bench.py
 section "The server, idle and asked, against its own floor"
 bench/server_bench.py
-section "Repository"
-build/release/src/repository/repository_bench "$work" 256 | tee build/bench/repository.txt
 section "What a further checkpoint costs, against restic, borg and casync"
 bench/versions_bench.py --tuned
 section "Capturing the delta, XFS image against copying"

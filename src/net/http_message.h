@@ -18,7 +18,7 @@ namespace cacs::net {
 /// Header fields in the order they came. Names are compared without regard to case.
 class Headers {
  public:
-  void add(std::string name, std::string value) { fields_.emplace_back(std::move(name), std::move(value)); }
+  void add(std::string name, std::string value);
   /// Value of the first field of this name, or null.
   [[nodiscard]] const std::string* find(std::string_view name) const;
   /// The same, or an empty text.

@@ -297,7 +297,9 @@ TEST_F(PageMapTest, FourRanksThatAreAlikeCostOne) {
   const std::string id = new_uuid();
   ASSERT_OK(repository_->commit_checkpoint({.checkpoint = id, .application = "app"}, pieces));
   EXPECT_LT(repository_->stats()->stored_bytes, stored + stored / 50);
-  for (const auto& entry : repository_->load(id)->entries) {
+  const auto manifest = repository_->load(id);
+  ASSERT_OK(manifest);
+  for (const auto& entry : manifest->entries) {
     const auto read = read_text(*repository_, entry.blob);
     ASSERT_OK(read);
     ASSERT_TRUE(*read == bytes);

@@ -20,6 +20,9 @@ Simulation::Simulation(std::uint64_t seed, SessionMutation mutation, DriverFault
       exclusive_(chance_.percent(60)),
       failures_(chance_.percent(30) ? 0 : static_cast<unsigned>(chance_.pick(60))),
       kills_(chance_.percent(20) ? 0 : static_cast<unsigned>(chance_.pick(80))),
+      pauses_(static_cast<unsigned>(1 + chance_.pick(20))),
+      hurry_(chance_.percent(40) ? 0 : static_cast<unsigned>(chance_.pick(70))),
+      deletions_(static_cast<unsigned>(1 + chance_.pick(8))),
       lag_(chance_.percent(30) ? 0 : chance_.pick(200)),
       writers_(1 + chance_.pick(3)),
       collectors_(1 + (chance_.percent(40) ? 1 : 0)),
@@ -47,8 +50,10 @@ std::optional<Violation> Simulation::run() {
 
 void Simulation::chaos_step() {
   if (store_.late() > 0 && chance_.percent(3)) return store_.land(chance_.pick(store_.late()));
-  if (chance_.percent(4)) deleter_acts();
-  Process& process = processes_[chance_.pick(processes_.size())];
+  if (chance_.percent(deletions_)) deleter_acts();
+  // Writers come first, collectors last. In some schedules these get more done than the others.
+  const bool collector = chance_.percent(hurry_);
+  Process& process = processes_[collector ? writers_ + chance_.pick(collectors_) : chance_.pick(processes_.size())];
   if (process.dead) {
     if (!chance_.percent(10)) return;
     process = process.collector ? new_collector() : new_writer();
@@ -56,7 +61,7 @@ void Simulation::chaos_step() {
   }
   if (process.paused_until > now_) return;
   if (chance_.pick(10'000) < kills_) return kill(process);
-  if (chance_.permille(6)) {
+  if (chance_.permille(process.writer ? pauses_ : 5)) {
     process.paused_until = now_ + 1 + chance_.pick(chance_.percent(30) ? 900 : 120);
     return;
   }

@@ -129,7 +129,10 @@ class Simulation {
   bool exclusive_;
   unsigned failures_;  ///< of a thousand operations
   unsigned kills_;     ///< of ten thousand steps
-  std::uint64_t lag_;
+  unsigned pauses_;    ///< of writers, of a thousand steps
+  unsigned hurry_;     ///< percent of the steps that are collectors' in any case
+  unsigned deletions_;
+  std::uint64_t lag_;  ///< of listings, in changes
   std::size_t writers_;
   std::size_t collectors_;
   bool calm_ = false;
