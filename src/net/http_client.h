@@ -24,7 +24,7 @@ struct ClientOptions {
   std::string unix_socket;                    ///< where set: connections go there, whatever the host
   Headers headers;                            ///< sent with every request (Authorization)
   std::chrono::milliseconds connect_timeout{5'000};
-  std::chrono::milliseconds timeout{30'000};  ///< of a whole call; a request may say otherwise
+  std::chrono::milliseconds timeout{30'000};   ///< of a whole call; a request may say otherwise
   std::chrono::milliseconds stall_timeout{0};  ///< of a call in which not one byte passes; full seconds; 0: none
   std::string ca_file;                         ///< authorities to trust instead of the system's (PEM)
   ProxyUse proxy = ProxyUse::kEnvironment;

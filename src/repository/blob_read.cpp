@@ -68,7 +68,8 @@ Result<BlobCursor::Piece> BlobCursor::locate_chunk(std::uint64_t offset) {
     const bool there = path_.size() > depth + 1 && path_[depth + 1].start == start && path_[depth + 1].end == *found;
     if (!there) {
       const FileEntry child = entry;  // path_ may move
-      CACS_TRY(load_step(depth + 1, child.ref, start, child.length, static_cast<std::uint8_t>(blob_.height - depth - 1)));
+      CACS_TRY(
+          load_step(depth + 1, child.ref, start, child.length, static_cast<std::uint8_t>(blob_.height - depth - 1)));
     }
   }
 }

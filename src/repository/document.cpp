@@ -97,8 +97,7 @@ Result<JsonObject> parse_document(DocumentKind kind, const TenantKeys& keys, std
   return body;
 }
 
-Result<JsonObject> load_document(Backend& backend, DocumentKind kind, const TenantKeys& keys,
-                                 const std::string& name) {
+Result<JsonObject> load_document(Backend& backend, DocumentKind kind, const TenantKeys& keys, const std::string& name) {
   auto bytes = get_object(backend, name, kMaxDocumentBytes);
   if (!bytes && bytes.error().code == ErrorCode::kTooLarge) return corrupt(bytes.error().message);
   if (!bytes) return bytes.error();

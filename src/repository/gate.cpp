@@ -74,9 +74,7 @@ class ProcessGate final : public Gate {
  public:
   Result<std::unique_ptr<GatePass>> enter(GateMode mode, GateWait wait) override {
     std::unique_lock lock(inside_->mutex);
-    const auto free = [&] {
-      return !inside_->collector && (mode == GateMode::kShared || inside_->writers == 0);
-    };
+    const auto free = [&] { return !inside_->collector && (mode == GateMode::kShared || inside_->writers == 0); };
     if (!free() && wait == GateWait::kFail) return in_the_way("enter the repository");
     inside_->changed.wait(lock, free);
     if (mode == GateMode::kShared) ++inside_->writers;

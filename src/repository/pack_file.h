@@ -49,8 +49,8 @@ Result<std::vector<std::uint64_t>> read_pack_hooks(Backend& backend, const Tenan
 Status read_segment(Backend& backend, const OpenPack& pack, std::uint32_t segment, ReadContext& context,
                     std::vector<std::byte>& out);
 
-/// Ends a pack that is being written: table, hooks, trailer; and commits it. `pack` has everything but `damaged`; `end`:
-/// bytes written so far. Returns the size of the whole.
+/// Ends a pack that is being written: table, hooks, trailer; and commits it. `pack` has everything but `damaged`;
+/// `end`: bytes written so far. Returns the size of the whole.
 Result<std::uint64_t> finish_pack(ObjectWriter& object, const OpenPack& pack, std::span<const std::uint64_t> hooks,
                                   std::uint64_t end);
 

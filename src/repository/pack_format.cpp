@@ -106,8 +106,8 @@ Result<PackTrailer> parse_pack_trailer(std::span<const std::byte> bytes, std::ui
 // --- the table -------------------------------------------------------------------------------------------------------
 
 void PackTable::add(const SegmentInfo& info, std::span<const ContentId> ids, std::span<const std::uint32_t> lengths) {
-  index_.push_back({.first_id = static_cast<std::uint32_t>(ids_.size()),
-                    .first_end = static_cast<std::uint32_t>(ends_.size())});
+  index_.push_back(
+      {.first_id = static_cast<std::uint32_t>(ids_.size()), .first_end = static_cast<std::uint32_t>(ends_.size())});
   segments_.push_back(info);
   ids_.insert(ids_.end(), ids.begin(), ids.end());
   std::uint32_t end = 0;
@@ -212,7 +212,8 @@ Result<PackTable> parse_pack_table(std::span<const std::byte> bytes, const PackT
     if (!read_segment(in, segment)) return bad();
     slots += segment.slots;
   }
-  if (in.failed() || !cover_the_pack(segments, trailer.table_offset) || slots != trailer.slots || slots > in.left() / kIdBytes) {
+  if (in.failed() || !cover_the_pack(segments, trailer.table_offset) || slots != trailer.slots ||
+      slots > in.left() / kIdBytes) {
     return bad();
   }
   PackTable table;

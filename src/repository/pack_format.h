@@ -39,7 +39,7 @@ struct PackHeader {
   Identity identity = Identity::kHmacSha256;
   std::uint32_t key_generation = 0;
   PackId id;
-  std::uint32_t generation = 1;           ///< rises when the pack is rewritten without its dead slots
+  std::uint32_t generation = 1;      ///< rises when the pack is rewritten without its dead slots
   std::array<std::byte, 16> salt{};  ///< random: no two objects have the same key
 };
 /// 16 random bytes.

@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+
 #include "base/io.h"
 #include "repository/layout.h"
 

@@ -102,8 +102,8 @@ Result<SlotPlace> PackStore::place(const Ref& ref) {
   CACS_ASSIGN(const auto pack, open(ref.pack));
   const auto place = pack->table.place(ref.slot);
   if (!place) {
-    return corrupt(fmt::format("pack {} has no slot {}:{}", pack->id.to_hex(), segment_of(ref.slot),
-                               index_of(ref.slot)));
+    return corrupt(
+        fmt::format("pack {} has no slot {}:{}", pack->id.to_hex(), segment_of(ref.slot), index_of(ref.slot)));
   }
   return *place;
 }
@@ -142,8 +142,7 @@ std::optional<Ref> PackStore::find(const ContentId& id) {
 
 std::uint32_t PackStore::add(std::shared_ptr<OpenPack> pack, std::uint64_t size,
                              const std::vector<std::uint64_t>& hooks) {
-  const std::uint32_t number =
-      catalog_.add({.id = pack->id, .generation = pack->generation, .size = size}, hooks);
+  const std::uint32_t number = catalog_.add({.id = pack->id, .generation = pack->generation, .size = size}, hooks);
   {
     const std::lock_guard lock(tables_mutex_);
     tables_.erase(number, [&](auto& before) { drop_table_ids(number, *before); });
@@ -231,8 +230,8 @@ Result<Slice> PackStore::read_copy(const Ref& damaged, const ContentId& id, cons
     auto slice = read_here({.pack = *number, .slot = *found}, context, again);
     if (slice) return slice;
   }
-  return why.with_context(
-      fmt::format("slot {}:{} is damaged, and there is no other copy", segment_of(damaged.slot), index_of(damaged.slot)));
+  return why.with_context(fmt::format("slot {}:{} is damaged, and there is no other copy", segment_of(damaged.slot),
+                                      index_of(damaged.slot)));
 }
 
 // --- quarantine ------------------------------------------------------------------------------------------------------

@@ -1,6 +1,5 @@
 #include "repository/pack_writer.h"
 
-
 #include "base/io.h"
 #include "repository/layout.h"
 
@@ -72,7 +71,8 @@ Result<Ref> PackWriter::add(StreamKind kind, const ContentId& id, std::span<cons
   if (!object_) CACS_TRY(begin_pack());
   const SegmentLimits limits = limits_of(kind);
   Segment& segment = open_.at(static_cast<std::size_t>(kind));
-  if (!segment.ids.empty() && (segment.ids.size() == limits.slots || segment.raw.size() + bytes.size() > limits.bytes)) {
+  if (!segment.ids.empty() &&
+      (segment.ids.size() == limits.slots || segment.raw.size() + bytes.size() > limits.bytes)) {
     close(kind);
     if (pending_.size() >= 4 * workers_.size()) CACS_TRY(write_pending());
   }
@@ -115,9 +115,8 @@ void PackWriter::seal(const Segment& segment, Sealed& sealed, Worker& worker) co
 /// Compresses and seals what is full, on all processors, and appends it in order.
 Status PackWriter::write_pending() {
   if (sealed_.size() < pending_.size()) sealed_.resize(pending_.size());
-  pool_.run(pending_.size(), [&](std::size_t index, std::size_t worker) {
-    seal(pending_[index], sealed_[index], workers_[worker]);
-  });
+  pool_.run(pending_.size(),
+            [&](std::size_t index, std::size_t worker) { seal(pending_[index], sealed_[index], workers_[worker]); });
   for (std::size_t index = 0; index < pending_.size(); ++index) {
     Segment& segment = pending_[index];
     const Sealed& sealed = sealed_[index];

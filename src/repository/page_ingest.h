@@ -64,7 +64,7 @@ class PageIngest {
   std::vector<ContentId> ids_;
   std::vector<std::uint8_t> zero_;
   std::vector<Part> parts_;
-  std::size_t filled_ = 0;  ///< pages in the batch
+  std::size_t filled_ = 0;                                                     ///< pages in the batch
   std::unordered_map<std::uint32_t, std::shared_ptr<const OpenPack>> tables_;  ///< of the parent's packs met last
 };
 

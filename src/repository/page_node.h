@@ -31,12 +31,12 @@ Result<PageNode> parse_page_node(std::span<const std::byte> bytes, std::uint8_t 
 
 /// The root of a page map.
 struct PageMapHead {
-  std::uint64_t pages = 0;   ///< in the stream
-  BlobRef layout;            ///< where they belong (encode_page_layout); empty: page n of the stream is page n
-  PackId root_pack;          ///< the top node
+  std::uint64_t pages = 0;  ///< in the stream
+  BlobRef layout;           ///< where they belong (encode_page_layout); empty: page n of the stream is page n
+  PackId root_pack;         ///< the top node
   Slot root_slot = 0;
-  bool empty = false;        ///< nothing but zeros: there is no node
-  std::uint8_t height = 0;   ///< level of the top node
+  bool empty = false;       ///< nothing but zeros: there is no node
+  std::uint8_t height = 0;  ///< level of the top node
 };
 std::string encode_page_map_head(const PageMapHead& head);
 Result<PageMapHead> parse_page_map_head(std::span<const std::byte> bytes);

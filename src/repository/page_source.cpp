@@ -47,8 +47,8 @@ Result<PageLayout> FdPageSource::data() const {
   PageLayout layout;
   for (std::uint64_t at = 0; at < bytes;) {
     const off_t data = ::lseek(fd_, static_cast<off_t>(at), SEEK_DATA);
-    if (data < 0 && errno == ENXIO) break;                       // a hole up to the end
-    if (data < 0) return everything(pages_of(bytes));            // a file system without holes
+    if (data < 0 && errno == ENXIO) break;             // a hole up to the end
+    if (data < 0) return everything(pages_of(bytes));  // a file system without holes
     const off_t end = ::lseek(fd_, data, SEEK_HOLE);
     if (end <= data) return everything(pages_of(bytes));
     const std::uint64_t first = static_cast<std::uint64_t>(data) / kPageBytes;

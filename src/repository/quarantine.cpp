@@ -86,8 +86,8 @@ std::vector<Slot> Quarantine::slots(const PackId& pack) const {
 
 Status Quarantine::put(const PackId& pack, const std::vector<Slot>& slots) {
   if (slots.empty()) return drop(pack);
-  CACS_TRY(store_document(backend_, DocumentKind::kDamage, keys_, damage_name(pack), to_json(pack, slots),
-                          Overwrite::kYes));
+  CACS_TRY(
+      store_document(backend_, DocumentKind::kDamage, keys_, damage_name(pack), to_json(pack, slots), Overwrite::kYes));
   const std::lock_guard lock(mutex_);
   slots_[pack] = slots;
   return {};

@@ -122,9 +122,7 @@ Status Repository::commit_checkpoint(Manifest head, const std::vector<std::strin
   return {};
 }
 
-Result<std::vector<std::string>> Repository::list_pieces() {
-  return repository::list_pieces(*core_);
-}
+Result<std::vector<std::string>> Repository::list_pieces() { return repository::list_pieces(*core_); }
 
 Result<Piece> Repository::load_piece(std::string_view piece) {
   CACS_ASSIGN(PieceDocument document, load_piece_document(*core_, piece));

@@ -128,8 +128,8 @@ TEST_P(RepositoryTest, ZerosAndHolesCostNothingAndStayHoles) {
     std::uint64_t progress = 0;
     writer->set_progress([&](std::uint64_t done) { progress = done; });
     FdSource source(fd->get());
-    auto sparse = kind == StreamKind::kMemory ? writer->put_pages(FdPageSource(fd->get()), nullptr)
-                                              : writer->put(source, kind);
+    auto sparse =
+        kind == StreamKind::kMemory ? writer->put_pages(FdPageSource(fd->get()), nullptr) : writer->put(source, kind);
     ASSERT_OK(sparse);
     EXPECT_EQ(sparse->size, std::uint64_t{1} << 30U);
     EXPECT_GT(progress, 0U);

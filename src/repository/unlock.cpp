@@ -116,9 +116,9 @@ SlotLabel own_label() {
 
 Result<LocalPlace> local_place(const std::filesystem::path& directory) {
   CACS_TRY(make_directories(directory, 0700));
-  auto backend = make_file_backend(make_file_storage(directory), {.never_replaced = [](const std::string& name) {
-                                     return name.starts_with(kPackPrefix);
-                                   }});
+  auto backend =
+      make_file_backend(make_file_storage(directory),
+                        {.never_replaced = [](const std::string& name) { return name.starts_with(kPackPrefix); }});
   // A convenience: what stays is only space.
   if (const auto removed = backend->remove_stale_temporaries(StaleOf::kThisHost); !removed) {
     spdlog::warn("open {}: {}", directory.string(), removed.error().to_string());

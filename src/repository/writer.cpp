@@ -156,11 +156,10 @@ Status Writer::reuse(const BlobRef& blob) {
     if (there) return true;
     return make_error(ErrorCode::kNotFound, "a part of it is not in the repository");
   };
-  auto status = walk_blob(store, state.contexts.front(), blob,
-                          {.enter = need, .leaf = [&](const Ref& ref) -> Status {
-                             CACS_TRY(need(ref));
-                             return {};
-                           }});
+  auto status = walk_blob(store, state.contexts.front(), blob, {.enter = need, .leaf = [&](const Ref& ref) -> Status {
+                                                                  CACS_TRY(need(ref));
+                                                                  return {};
+                                                                }});
   if (!status && (status.error().code == ErrorCode::kCorrupt || status.error().code == ErrorCode::kNotFound)) {
     return make_error(ErrorCode::kNotFound, fmt::format("a blob cannot be reused: {}", status.error().message));
   }
@@ -186,8 +185,8 @@ Status Writer::commit(Manifest manifest) {
   if (state.over) return session_over();
   CACS_TRY(state.check_entries(manifest.entries));
   const std::string doing = fmt::format("commit checkpoint {}", manifest.checkpoint);
-  CACS_TRY(write_manifest(*state.core, state.packs, state.contexts.front().hasher, std::move(manifest), 0)
-               .context(doing));
+  CACS_TRY(
+      write_manifest(*state.core, state.packs, state.contexts.front().hasher, std::move(manifest), 0).context(doing));
   state.end();
   return {};
 }

@@ -27,7 +27,7 @@ class Probe {
 
   Status clean_up() {
     for (; !names_.empty(); names_.pop_back()) {
-      const auto removed = backend_.remove(names_.back());
+      auto removed = backend_.remove(names_.back());
       if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
     }
     return {};

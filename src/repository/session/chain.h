@@ -36,7 +36,8 @@ class ChainEnd {
 /// winners the one that wrote X last did so after the other read X, so after the other wrote Y, and would have lost.
 /// An attempt's claim is never written twice (a late duplicate in X could let two win), so a retry is a new attempt.
 ///
-/// A crash at any step leaves a number that nobody holds: of terms it is passed over, of seats forgotten (MemberStatus).
+/// A crash at any step leaves a number that nobody holds: of terms it is passed over, of seats forgotten
+/// (MemberStatus).
 class ChainClaim {
  public:
   ChainClaim(Chain chain, bool exclusive, InstanceId instance, std::uint64_t first);

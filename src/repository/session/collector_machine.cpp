@@ -209,8 +209,8 @@ void CollectorMachine::advance() {
 
 // --- the role
 
-/// Nothing is done before there is a state of our own: one of a term between the state that we inherit and ours, written
-/// late, would hide from our successors what we went by.
+/// Nothing is done before there is a state of our own: one of a term between the state that we inherit and ours,
+/// written late, would hide from our successors what we went by.
 void CollectorMachine::take_role() {
   term_ = claim_->number();
   plan_ = {};
@@ -375,8 +375,8 @@ void CollectorMachine::write_plan(Phase catalogue, Phase state) {
   if (catalogue != Phase::kIdle && plan_.catalogue_changed) {
     enter(catalogue);
     const CatalogueName& name = plan_.state.catalogue;
-    return emit(make_op(SessionOpKind::kPut, catalogue_key(name.term, name.serial),
-                        make_session_document(plan_.catalogue)));
+    return emit(
+        make_op(SessionOpKind::kPut, catalogue_key(name.term, name.serial), make_session_document(plan_.catalogue)));
   }
   enter(state);
   emit(make_op(SessionOpKind::kPut, state_key(term_), make_session_document(plan_.state)));

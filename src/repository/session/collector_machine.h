@@ -21,16 +21,16 @@
 /// | kList      | objects, roots, packs listed (only ever adds)       |
 /// | kSeats     | new seats found by key, licences, registers         |
 /// | kJudge     | which writers are dead                              |
-/// | kFence     | their licences removed, then registers read again   | writers that can no longer commit, still members:
-/// |            |                                                     | whatever roots of theirs are there count
-/// | kRoots     | all roots read by key                               |
-/// | kMark      | what nothing references                             |
+/// | kFence     | their licences removed, then registers read again   | writers that can no longer commit, still
+/// members: |            |                                                     | whatever roots of theirs are there
+/// count | kRoots     | all roots read by key                               | | kMark      | what nothing references |
 /// | kCatalogue | the next catalogue written, under a new name        | an object that the next collector removes
 /// | kState     | the next state: condemned, executing, settled       | that state, or the one before; both are sound
 /// | kSuccessor | nobody has taken over: whoever will, inherits this  |
 /// | kActs      | what the state calls executing is removed, garbage too | some of it; done again by the next run
-/// | kPublish.. | a second state: new generations, removals done      | new generations unused, written again by the next run
-/// | kOld       | old generations removed                             | old generations; removed by a later run
+/// | kPublish.. | a second state: new generations, removals done      | new generations unused, written again by the
+/// next run | kOld       | old generations removed                             | old generations; removed by a later
+/// run
 namespace cacs::repository {
 
 enum class CollectorOutcome : std::uint8_t {
@@ -39,17 +39,17 @@ enum class CollectorOutcome : std::uint8_t {
   kSuperseded,  ///< another collector has taken over; nothing that it does not know of was done
   kLost,        ///< the write of a state had an unknown outcome: this term is given up, the next run takes another
   kCancelled,   ///< the driver gave up
-  kViolation,   ///< what is being removed is referenced: a bug, or a store that breaks its promises. Nothing was removed
+  kViolation,  ///< what is being removed is referenced: a bug, or a store that breaks its promises. Nothing was removed
 };
 
 struct CollectorReport {
   std::size_t packs_removed = 0;
   std::size_t packs_rewritten = 0;
-  std::size_t condemned = 0;      ///< packs that wait for open sessions or the next run
-  std::size_t settled = 0;        ///< writers that were fenced, or had resigned
-  std::size_t roots = 0;          ///< in the catalogue
+  std::size_t condemned = 0;        ///< packs that wait for open sessions or the next run
+  std::size_t settled = 0;          ///< writers that were fenced, or had resigned
+  std::size_t roots = 0;            ///< in the catalogue
   std::size_t objects_removed = 0;  ///< of the protocol itself, late roots included
-  std::string violation;          ///< the pack of kViolation
+  std::string violation;            ///< the pack of kViolation
 };
 
 enum class CollectorEventKind : std::uint8_t { kRun, kAnswer, kCancel };
@@ -71,8 +71,8 @@ class CollectorMachine {
  public:
   explicit CollectorMachine(CollectorOptions options) : options_(std::move(options)) {}
 
-  /// kRun begins a run; with its last answer outcome() is no longer kRunning. kCancel ends it at once: answers to what is
-  /// under way are not looked at.
+  /// kRun begins a run; with its last answer outcome() is no longer kRunning. kCancel ends it at once: answers to what
+  /// is under way are not looked at.
   std::vector<SessionOp> step(const CollectorEvent& event);
 
   [[nodiscard]] CollectorOutcome outcome() const { return outcome_; }
@@ -117,7 +117,7 @@ class CollectorMachine {
   void cancel();
   void answer(std::uint64_t id, const SessionAnswer& answer);
   void one_answer(const Pending& pending, const SessionAnswer& answer);
-  void advance();           ///< all answers of a phase are in
+  void advance();  ///< all answers of a phase are in
   void take_role();
   void list();
   void role_answer(const SessionAnswer& answer);
@@ -152,8 +152,8 @@ class CollectorMachine {
   std::uint64_t term_ = 0;  ///< held by this one; 0: none
   std::optional<StateFinder> finder_;
   std::optional<ChainClaim> claim_;
-  CollectorState state_;      ///< the last that is durable and that any successor inherits
-  RootCatalogue catalogue_;   ///< the one it names
+  CollectorState state_;     ///< the last that is durable and that any successor inherits
+  RootCatalogue catalogue_;  ///< the one it names
   bool write_lost_ = false;
 
   // of one run

@@ -22,8 +22,8 @@ std::uint64_t known_to_all(const CollectorState& state, const CollectionFacts& f
   for (const auto& [seat, content] : facts.registers) {
     if (facts.settled.contains(seat)) continue;
     for (const OpenSession& open : content.open) {
-      known = std::min(known, mutation == SessionMutation::kForgetLineage ? open.seen.serial
-                                                                          : effective_serial(state, open.seen));
+      known = std::min(
+          known, mutation == SessionMutation::kForgetLineage ? open.seen.serial : effective_serial(state, open.seen));
     }
   }
   return known;
@@ -33,8 +33,7 @@ class Planner {
  public:
   Planner(const CollectorState& state, const RootCatalogue& catalogue, const CollectionFacts& facts,
           const PlanLimits& limits, SessionMutation mutation)
-      : old_(state), facts_(facts), limits_(limits), mutation_(mutation), plan_{state, catalogue, false, false, {}} {
-  }
+      : old_(state), facts_(facts), limits_(limits), mutation_(mutation), plan_{state, catalogue, false, false, {}} {}
 
   CollectionPlan run() {
     ++plan_.state.serial;

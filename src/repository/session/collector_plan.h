@@ -13,7 +13,7 @@ namespace cacs::repository {
 
 /// What a run has found, in the order in which it had to be found (docs/collection.md).
 struct CollectionFacts {
-  std::vector<Member> members;                       ///< old and new, as their licences and registers were found
+  std::vector<Member> members;  ///< old and new, as their licences and registers were found
   std::uint64_t base = 0;
   std::map<std::uint64_t, WriterRegister> registers;  ///< by seat; settled ones as read after the licence was removed
   std::set<std::uint64_t> settled;                    ///< seats whose licence was removed in this run

@@ -82,12 +82,36 @@ void Simulation::fly(Process& process, std::size_t index) {
   const bool reliable = calm_ || !chance_.permille(failures_);
   if (getenv("TR")) {
     std::size_t who = &process == &deleter_ ? 99 : static_cast<std::size_t>(&process - processes_.data());
-    fprintf(stderr, "%lu P%zu%s %d k=%s e=%d:%s h=%lu pack=%s g=%lu>%lu %s", now_, who, process.collector ? "C" : "W", int(flight.op.kind), flight.op.key.c_str(), int(flight.effect.kind), flight.effect.key.c_str(), flight.handle, flight.op.pack.c_str(), flight.op.generation, flight.op.target, reliable ? "" : "FAIL");
-    if (flight.effect.value) if (auto* d = std::get_if<SessionDocumentPtr>(flight.effect.value.get())) {
-      if (auto* r = session_document_as<WriterRegister>(*d)) { fprintf(stderr, " reg v%lu first=%lu com=[", r->version, r->first_committed); for (auto& c : r->committed) fprintf(stderr, "%s ", c.c_str()); fprintf(stderr, "] open="); for (auto& o : r->open) { fprintf(stderr, "(%lu seen %lu.%lu", o.number, o.seen.term, o.seen.serial); for (auto& c : o.roots) fprintf(stderr, " %s", c.c_str()); fprintf(stderr, ")"); } if (r->resigned) fprintf(stderr, " RESIGNED"); }
-      if (auto* st = session_document_as<CollectorState>(*d)) { fprintf(stderr, " state %lu.%lu base=%lu cat=%lu.%lu members:", st->term, st->serial, st->base, st->catalogue.term, st->catalogue.serial); for (auto& m : st->members) fprintf(stderr, " %lu/%d/k%lu/a%lu", m.seat, int(m.status), m.register_number, m.absorbed); for (auto& c : st->condemned) fprintf(stderr, " [%s since %lu ph%d done %lu %s]", c.pack.c_str(), c.since, int(c.phase), c.done, c.slots.empty() ? "all" : "part"); }
-      if (auto* ct = session_document_as<RootCatalogue>(*d)) { fprintf(stderr, " cat:"); for (auto& c : ct->roots) fprintf(stderr, " %s", c.c_str()); }
-    }
+    fprintf(stderr, "%lu P%zu%s %d k=%s e=%d:%s h=%lu pack=%s g=%lu>%lu %s", now_, who, process.collector ? "C" : "W",
+            int(flight.op.kind), flight.op.key.c_str(), int(flight.effect.kind), flight.effect.key.c_str(),
+            flight.handle, flight.op.pack.c_str(), flight.op.generation, flight.op.target, reliable ? "" : "FAIL");
+    if (flight.effect.value)
+      if (auto* d = std::get_if<SessionDocumentPtr>(flight.effect.value.get())) {
+        if (auto* r = session_document_as<WriterRegister>(*d)) {
+          fprintf(stderr, " reg v%lu first=%lu com=[", r->version, r->first_committed);
+          for (auto& c : r->committed) fprintf(stderr, "%s ", c.c_str());
+          fprintf(stderr, "] open=");
+          for (auto& o : r->open) {
+            fprintf(stderr, "(%lu seen %lu.%lu", o.number, o.seen.term, o.seen.serial);
+            for (auto& c : o.roots) fprintf(stderr, " %s", c.c_str());
+            fprintf(stderr, ")");
+          }
+          if (r->resigned) fprintf(stderr, " RESIGNED");
+        }
+        if (auto* st = session_document_as<CollectorState>(*d)) {
+          fprintf(stderr, " state %lu.%lu base=%lu cat=%lu.%lu members:", st->term, st->serial, st->base,
+                  st->catalogue.term, st->catalogue.serial);
+          for (auto& m : st->members)
+            fprintf(stderr, " %lu/%d/k%lu/a%lu", m.seat, int(m.status), m.register_number, m.absorbed);
+          for (auto& c : st->condemned)
+            fprintf(stderr, " [%s since %lu ph%d done %lu %s]", c.pack.c_str(), c.since, int(c.phase), c.done,
+                    c.slots.empty() ? "all" : "part");
+        }
+        if (auto* ct = session_document_as<RootCatalogue>(*d)) {
+          fprintf(stderr, " cat:");
+          for (auto& c : ct->roots) fprintf(stderr, " %s", c.c_str());
+        }
+      }
     fprintf(stderr, "\n");
   }
   if (flight.kind == FlightKind::kMachine && process.collector) {

@@ -153,7 +153,7 @@ class Simulation {
 
   std::uint64_t told_ = 0;  ///< how often a fate was changed
   std::uint64_t checked_ = ~std::uint64_t{0};
-  CollectorState state_;       ///< as anybody who looks now would find it
+  CollectorState state_;  ///< as anybody who looks now would find it
   RootCatalogue catalogue_;
 };
 

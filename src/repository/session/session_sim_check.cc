@@ -24,7 +24,8 @@ void Simulation::look_at_state() {
   state_ = finder.state();
   catalogue_ = {};
   if (state_.catalogue.term == 0) return;
-  const auto* document = store_.read_as<SessionDocumentPtr>(catalogue_key(state_.catalogue.term, state_.catalogue.serial));
+  const auto* document =
+      store_.read_as<SessionDocumentPtr>(catalogue_key(state_.catalogue.term, state_.catalogue.serial));
   const auto* catalogue = document == nullptr ? nullptr : session_document_as<RootCatalogue>(*document);
   if (catalogue == nullptr) return broken("the state names a catalogue that is not there");
   catalogue_ = *catalogue;

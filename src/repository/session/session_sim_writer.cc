@@ -161,7 +161,8 @@ void Simulation::share(Process& process, std::uint64_t handle) {
   if (script.early_parent) read = &*script.early_parent;
   if (read != nullptr) {
     const CollectorState& state = *script.state;
-    const auto* document = store_.read_as<SessionDocumentPtr>(catalogue_key(state.catalogue.term, state.catalogue.serial));
+    const auto* document =
+        store_.read_as<SessionDocumentPtr>(catalogue_key(state.catalogue.term, state.catalogue.serial));
     const auto* found = document == nullptr ? nullptr : session_document_as<RootCatalogue>(*document);
     if (found != nullptr || state.catalogue.term == 0) {  // else it was replaced: not now
       const RootCatalogue catalogue = found == nullptr ? RootCatalogue{} : *found;

@@ -33,8 +33,9 @@ bool CondemnedSlots::contains(const std::string& pack, std::uint32_t slot) const
   if (at == packs_.end()) return false;
   return std::any_of(at->second.begin(), at->second.end(), [&](const std::vector<SlotRange>& ranges) {
     if (ranges.empty()) return true;
-    const auto after = std::upper_bound(ranges.begin(), ranges.end(), slot,
-                                        [](std::uint32_t value, const SlotRange& range) { return value < range.first; });
+    const auto after =
+        std::upper_bound(ranges.begin(), ranges.end(), slot,
+                         [](std::uint32_t value, const SlotRange& range) { return value < range.first; });
     return after != ranges.begin() && slot - std::prev(after)->first < std::prev(after)->count;
   });
 }

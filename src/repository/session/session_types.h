@@ -72,9 +72,9 @@ struct OpenSession {
 
 /// Where an instance runs, so that a collector on the same machine can see that it is gone.
 struct WriterHost {
-  std::string boot;            ///< boot id and pid namespace; empty: not known
+  std::string boot;  ///< boot id and pid namespace; empty: not known
   std::uint64_t pid = 0;
-  std::uint64_t started = 0;   ///< kernel's start time of the process, in ticks
+  std::uint64_t started = 0;  ///< kernel's start time of the process, in ticks
   friend auto operator<=>(const WriterHost&, const WriterHost&) = default;
 };
 

@@ -123,8 +123,8 @@ void WriterMachine::set_up() {
     case Phase::kClaiming:
       return emit(Task::kSetUp, claim_->op());
     case Phase::kLicensing:
-      return emit(Task::kSetUp, make_op(SessionOpKind::kPut, licence_key(seat_),
-                                        make_session_document(Licence{options_.instance})));
+      return emit(Task::kSetUp,
+                  make_op(SessionOpKind::kPut, licence_key(seat_), make_session_document(Licence{options_.instance})));
     default:
       break;
   }

@@ -29,14 +29,14 @@ namespace cacs::repository {
 
 enum class WriterEventKind : std::uint8_t {
   kStart,
-  kBegin,         ///< handle, roots -> kBegan or kRefused
-  kRootsWritten,  ///< all roots of the session that are to be written are durable -> kCommitted or kFenced
-  kRootsDoubtful, ///< whether a root is there, or will be, or counts, is not known (its write failed; the answer to
-                  ///< kRootsWritten is not waited for any longer) -> kDoubtful
-  kEnd,           ///< after kCommitted, or instead of writing roots, also before kBegan -> kEnded. No root may be
-                  ///< written any more
-  kBeat,          ///< the register is written again; no answer
-  kResign,        ///< no session is open -> kResigned
+  kBegin,          ///< handle, roots -> kBegan or kRefused
+  kRootsWritten,   ///< all roots of the session that are to be written are durable -> kCommitted or kFenced
+  kRootsDoubtful,  ///< whether a root is there, or will be, or counts, is not known (its write failed; the answer to
+                   ///< kRootsWritten is not waited for any longer) -> kDoubtful
+  kEnd,            ///< after kCommitted, or instead of writing roots, also before kBegan -> kEnded. No root may be
+                   ///< written any more
+  kBeat,           ///< the register is written again; no answer
+  kResign,         ///< no session is open -> kResigned
   kAnswer,
 };
 
@@ -49,12 +49,12 @@ struct WriterEvent {
 };
 
 enum class WriterNoticeKind : std::uint8_t {
-  kReady,      ///< sessions may be begun
-  kBegan,      ///< origin, state: nothing of state.condemned may be referenced
-  kRefused,    ///< this instance takes no sessions (any more): another one has to be started
+  kReady,    ///< sessions may be begun
+  kBegan,    ///< origin, state: nothing of state.condemned may be referenced
+  kRefused,  ///< this instance takes no sessions (any more): another one has to be started
   kCommitted,
-  kFenced,     ///< its roots were removed; nothing was committed, and this instance is at its end
-  kDoubtful,   ///< the next collection settles it
+  kFenced,    ///< its roots were removed; nothing was committed, and this instance is at its end
+  kDoubtful,  ///< the next collection settles it
   kEnded,
   kResigned,
 };
@@ -98,8 +98,27 @@ class WriterMachine {
   [[nodiscard]] std::uint64_t version() const { return wanted_; }
 
  private:
-  enum class Phase : std::uint8_t { kIdle, kFinding, kSeatEnd, kClaiming, kLicensing, kVerifying, kReady, kWinding, kOut };
-  enum class Stage : std::uint8_t { kRegistering, kReading, kOpen, kConfirming, kRemoving, kCommitted, kDoubtful, kEnding };
+  enum class Phase : std::uint8_t {
+    kIdle,
+    kFinding,
+    kSeatEnd,
+    kClaiming,
+    kLicensing,
+    kVerifying,
+    kReady,
+    kWinding,
+    kOut
+  };
+  enum class Stage : std::uint8_t {
+    kRegistering,
+    kReading,
+    kOpen,
+    kConfirming,
+    kRemoving,
+    kCommitted,
+    kDoubtful,
+    kEnding
+  };
   enum class Task : std::uint8_t { kSetUp, kRegister, kFind, kLicence, kRemoveRoot, kSuccessor };
   struct Session {
     std::uint64_t number = 0;
@@ -168,8 +187,8 @@ class WriterMachine {
   bool resign_ = false;
 
   std::uint64_t register_number_ = 1;
-  bool spoiled_ = false;       ///< a write under this number had an unknown outcome
-  bool fresh_ = false;         ///< nothing was written under this number yet, and something has to be
+  bool spoiled_ = false;  ///< a write under this number had an unknown outcome
+  bool fresh_ = false;    ///< nothing was written under this number yet, and something has to be
   bool in_flight_ = false;
   std::uint64_t wanted_ = 0;
   std::uint64_t published_ = 0;
