@@ -180,7 +180,7 @@ class LimitedBackend final : public Backend {
 
 }  // namespace
 
-std::unique_ptr<Backend> make_limited_backend(std::unique_ptr<Backend> inner, LimitOptions options) {
+std::unique_ptr<Backend> make_limited_backend(std::unique_ptr<Backend> inner, const LimitOptions& options) {
   return std::make_unique<LimitedBackend>(std::move(inner), options);
 }
 

@@ -24,6 +24,6 @@ struct LimitOptions {
 /// at once wait in turn. Reading is paid for after, as only then it is known how much there was; the next reader waits
 /// until it is even. So the rate holds over time, whatever the sizes; as many reads as come at the same moment go at
 /// the same moment.
-std::unique_ptr<Backend> make_limited_backend(std::unique_ptr<Backend> inner, LimitOptions options);
+std::unique_ptr<Backend> make_limited_backend(std::unique_ptr<Backend> inner, const LimitOptions& options);
 
 }  // namespace cacs::repository

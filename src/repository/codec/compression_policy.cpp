@@ -48,6 +48,8 @@ constexpr double kTextureCredit = 1;
 constexpr double kHope = 0.5;
 constexpr double kLeastHope = 0.1;
 constexpr double kHopeWindow = 128 * kMiB;
+/// How much longer than believed one may take that was never tried.
+constexpr double kFear = 3;
 
 /// How much of a first result's difference from what was assumed is taken for the machine's, not the data's.
 constexpr double kMachineStep = 0.25;
@@ -129,8 +131,10 @@ std::optional<std::size_t> CompressionPolicy::pick_probe(const Cell& cell, std::
   double draw = random();
   for (std::size_t i = kNoCompression + 1; i < kCandidates.size(); ++i) {
     if (i == best) continue;
-    const double loss = time(believed(cell, texture, i)) - least;
-    if (loss * raw_bytes > budget || !could_be_better(cell, texture, i, thought_best)) continue;
+    CompressionEstimate feared = believed(cell, texture, i);
+    const double loss = time(feared) - least;
+    if (!cell.known[i].ratio) feared.seconds_per_byte *= kFear;
+    if ((time(feared) - least) * raw_bytes > budget || !could_be_better(cell, texture, i, thought_best)) continue;
     if (!cell.known[i].ratio) return i;
     const double afforded = kEachShare * settings_.exploration * least;  // a segment
     draw -= loss > kMostProbes * afforded ? afforded / loss : 1 / kMostProbes;
