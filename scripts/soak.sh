@@ -33,4 +33,7 @@ awk -v violations="$violations" '
     for (kind in kills) printf " %s %d,", kind, kills[kind]
     printf " violations in %d seeds\n", violations
   }' "$log"
+# Every single bit and every length of a small repository (make test takes a part of them).
+scripts/build.sh release repository_test
+CACS_DAMAGE_ALL=1 build/release/src/repository/repository_test --gtest_filter='*DamageTest*' --gtest_brief=1
 [ "$violations" -eq 0 ] || { echo "the whole story is in $log" >&2; exit 1; }

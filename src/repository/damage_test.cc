@@ -3,6 +3,7 @@
 #include <gtest/gtest.h>
 
 #include <algorithm>
+#include <cstdlib>
 #include <map>
 #include <set>
 
@@ -204,28 +205,32 @@ TEST_P(DamageTest, EveryFlippedBitIsFound) {
   std::size_t flips = 0;
   for (const auto& name : names_in(*objects_)) {
     const std::size_t bits = objects_->get(name)->size() * 8;
-    for (std::size_t bit = 0; bit < bits; ++bit) {
+    // One bit of every other byte, another one each time; all of them when asked to (make soak): that takes many
+    // minutes.
+    const std::size_t step = std::getenv("CACS_DAMAGE_ALL") != nullptr ? 1 : 17;
+    for (std::size_t bit = 0; bit < bits; bit += step) {
       SCOPED_TRACE(name + ", bit " + std::to_string(bit) + " of " + std::to_string(bits));
       const auto objects = copy_of(*objects_);
       flip(*objects, name, bit);
       const int whole = read_all(objects);
       ++flips;
       // All reads right: then it was in the hooks, that only writers and checks read.
-      if (whole == kAll || bit % 61 == 3) {
+      if (whole == kAll || flips % 61 == 3) {
         EXPECT_TRUE(check_finds_something(objects));
         EXPECT_TRUE(whole < kAll || name.starts_with(kPackPrefix));
       }
-      if (bit % 61 == 7) expect_no_more_harm(objects, whole);
+      if (flips % 61 == 7) expect_no_more_harm(objects, whole);
       if (HasFailure()) return;
     }
   }
-  EXPECT_GT(flips, 20000U);
+  EXPECT_GT(flips, 1000U);
 }
 
 TEST_P(DamageTest, EveryTruncationAndExtensionIsFound) {
   for (const auto& name : names_in(*objects_)) {
     const auto whole = *objects_->get(name);
-    for (std::size_t length = 0; length < whole.size(); ++length) {
+    const std::size_t step = std::getenv("CACS_DAMAGE_ALL") != nullptr ? 1 : 3;
+    for (std::size_t length = 0; length < whole.size(); length += step) {
       const auto objects = copy_of(*objects_);
       replace(*objects, name, {whole.begin(), whole.begin() + static_cast<std::ptrdiff_t>(length)});
       EXPECT_LT(read_all(objects), kAll) << name << " cut to " << length;
