@@ -33,7 +33,7 @@ inline constexpr std::size_t kMaxSegmentBytes = std::size_t{1} << 30U;
 
 /// Compresses and expands segments of up to a few MiB, keeping the libraries' working memory between calls. What is
 /// kept grows with the longest segment seen (its length for compression, nothing for expansion) and the highest level
-/// (about 0.6 MiB at level 1, 5 MiB at level 6). One thread at a time.
+/// (about 0.6 MiB at level 1, about 3.5 MiB at level 6). One thread at a time.
 class SegmentCodec {
  public:
   SegmentCodec();
