@@ -40,7 +40,7 @@ class Collection {
   /// is not there makes earlier removals durable.
   Status settle_removals() {
     for (const auto prefix : {kManifestPrefix, kPiecePrefix}) {
-      const auto settled = core_.backend().remove(std::string(prefix) + "none");
+      auto settled = core_.backend().remove(std::string(prefix) + "none");
       if (!settled && settled.error().code != ErrorCode::kNotFound) return settled;
     }
     return {};

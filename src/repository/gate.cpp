@@ -28,7 +28,7 @@ class FilePass final : public GatePass {
 
 class FileGate final : public Gate {
  public:
-  explicit FileGate(std::filesystem::path directory) : path_(std::move(directory) / "lock") {}
+  explicit FileGate(const std::filesystem::path& directory) : path_(directory / "lock") {}
 
   Result<std::unique_ptr<GatePass>> enter(GateMode mode, GateWait wait) override {
     CACS_ASSIGN(UniqueFd fd, open_file(path_, O_RDWR | O_CREAT, 0600));
@@ -99,8 +99,8 @@ class OpenGate final : public Gate {
 
 }  // namespace
 
-std::unique_ptr<Gate> make_file_gate(std::filesystem::path directory) {
-  return std::make_unique<FileGate>(std::move(directory));
+std::unique_ptr<Gate> make_file_gate(const std::filesystem::path& directory) {
+  return std::make_unique<FileGate>(directory);
 }
 std::unique_ptr<Gate> make_process_gate() { return std::make_unique<ProcessGate>(); }
 std::unique_ptr<Gate> make_open_gate() { return std::make_unique<OpenGate>(); }

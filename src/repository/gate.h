@@ -29,7 +29,7 @@ class Gate {
 };
 
 /// flock(2) on the file `lock` in a directory of this machine.
-std::unique_ptr<Gate> make_file_gate(std::filesystem::path directory);
+std::unique_ptr<Gate> make_file_gate(const std::filesystem::path& directory);
 /// Within one process: for a store that only it uses.
 std::unique_ptr<Gate> make_process_gate();
 /// For a store that others may write to without our knowing: everybody may write, nobody may collect.

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 #include "base/log.h"
 #include "repository/layout.h"
 
@@ -216,9 +218,10 @@ Result<Slice> PackStore::read(const Ref& ref, ReadContext& context) {
 
 /// Looks through all packs for the same content: slow, for where damage has been found.
 Result<Slice> PackStore::read_copy(const Ref& damaged, const ContentId& id, const Error& why, ReadContext& context) {
-  const auto numbers = catalog_.present();
-  for (auto number = numbers.rbegin(); number != numbers.rend(); ++number) {
-    const auto pack = open(*number);
+  auto numbers = catalog_.present();
+  std::reverse(numbers.begin(), numbers.end());  // the newest first
+  for (const std::uint32_t number : numbers) {
+    const auto pack = open(number);
     if (!pack) continue;
     std::optional<Slot> found;
     (*pack)->table.for_each([&](Slot slot, const SlotPlace& place) {
@@ -227,7 +230,7 @@ Result<Slice> PackStore::read_copy(const Ref& damaged, const ContentId& id, cons
     if (!found) continue;
     // The damaged place itself, when it was sound as it was read again: the memory's fault, or the cable's.
     ContentId again;
-    auto slice = read_here({.pack = *number, .slot = *found}, context, again);
+    auto slice = read_here({.pack = number, .slot = *found}, context, again);
     if (slice) return slice;
   }
   return why.with_context(fmt::format("slot {}:{} is damaged, and there is no other copy", segment_of(damaged.slot),
@@ -246,7 +249,7 @@ Status PackStore::quarantine(std::uint32_t number) {
   for (std::uint32_t segment = 0; segment < (*pack)->table.segments().size(); ++segment) {
     const auto& info = (*pack)->table.segments()[segment];
     if (info.slots == 0) continue;
-    const auto status = read_segment(backend_, **pack, segment, context, bytes);
+    auto status = read_segment(backend_, **pack, segment, context, bytes);
     if (!status && !is_damage(status.error())) return status;
     for (std::uint32_t index = 0; index < info.slots; ++index) {
       const auto place = (*pack)->table.place(make_slot(segment, index));

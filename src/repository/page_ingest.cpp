@@ -68,7 +68,7 @@ Result<PageTreeRoot> PageIngest::run(const PageSource& source, std::vector<PageR
   };
   for (PageRun& rest : runs) {
     while (rest.count > 0) {
-      const std::uint64_t count = std::min<std::uint64_t>({rest.count, kRunPages, kBatchPages - filled_});
+      const auto count = std::min<std::uint64_t>({rest.count, kRunPages, kBatchPages - filled_});
       parts_.push_back({.run = {.page = rest.page, .offset = rest.offset, .count = count}, .first = filled_});
       filled_ += count;
       rest = {.page = rest.page + count, .offset = rest.offset + count * kPageBytes, .count = rest.count - count};

@@ -18,6 +18,7 @@ namespace cacs::repository {
 struct PackId {
   std::array<std::byte, 16> bytes{};
 
+  // NOLINTNEXTLINE(modernize-use-nullptr): clang-tidy 14 takes the 0 that <=> is compared with for a pointer
   friend auto operator<=>(const PackId&, const PackId&) = default;
   friend bool operator==(const PackId&, const PackId&) = default;
   static PackId make();
