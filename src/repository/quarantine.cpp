@@ -98,7 +98,7 @@ Status Quarantine::drop(const PackId& pack) {
     const std::lock_guard lock(mutex_);
     if (!slots_.contains(pack)) return {};
   }
-  const auto removed = backend_.remove(damage_name(pack));
+  auto removed = backend_.remove(damage_name(pack));
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
   const std::lock_guard lock(mutex_);
   slots_.erase(pack);
