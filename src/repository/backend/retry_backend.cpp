@@ -79,7 +79,7 @@ class RetryWriter final : public ObjectWriter {
 
   Status commit() override {
     if (!writer_) return over("commit");
-    const auto status = guarded([&](bool first) -> Status {
+    auto status = guarded([&](bool first) -> Status {
       if (!first) CACS_TRY(begin_again());
       return commit_once();
     });
@@ -97,7 +97,7 @@ class RetryWriter final : public ObjectWriter {
   Status guarded(const Operation& operation) {
     Attempts attempts(options_);
     while (true) {
-      const auto tried = operation(attempts.first());
+      auto tried = operation(attempts.first());
       if (tried) return tried;
       const Status next = copy_.whole() ? attempts.again(tried.error())
                                         : tried.error().with_context("not tried again, as it is too long to be kept");
@@ -118,7 +118,7 @@ class RetryWriter final : public ObjectWriter {
   }
 
   Status commit_once() {
-    const auto status = writer_->commit();
+    auto status = writer_->commit();
     if (status) return status;
     if (status.error().code == ErrorCode::kConflict && in_doubt_ && overwrite_ == Overwrite::kNo) {
       CACS_ASSIGN(const bool ours, is_stored());

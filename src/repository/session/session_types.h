@@ -18,14 +18,14 @@ namespace cacs::repository {
 struct InstanceId {
   std::uint64_t high = 0;
   std::uint64_t low = 0;
-  friend auto operator<=>(const InstanceId&, const InstanceId&) = default;
+  friend auto operator<=>(const InstanceId&, const InstanceId&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// A session: the seat of the writer's instance and a number that it counts up. Never used twice.
 struct SessionId {
   std::uint64_t seat = 0;
   std::uint64_t number = 0;
-  friend auto operator<=>(const SessionId&, const SessionId&) = default;
+  friend auto operator<=>(const SessionId&, const SessionId&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Which state of which collector a session had read before it referenced anything. Serials rise along a lineage of
@@ -33,41 +33,41 @@ struct SessionId {
 struct Seen {
   std::uint64_t term = 0;
   std::uint64_t serial = 0;
-  friend auto operator<=>(const Seen&, const Seen&) = default;
+  friend auto operator<=>(const Seen&, const Seen&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Stands in every root (manifest, piece): which session wrote it.
 struct RootOrigin {
   SessionId session;
   Seen seen;
-  friend auto operator<=>(const RootOrigin&, const RootOrigin&) = default;
+  friend auto operator<=>(const RootOrigin&, const RootOrigin&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Slots of a pack, numbered through all of its segments.
 struct SlotRange {
   std::uint32_t first = 0;
   std::uint32_t count = 0;
-  friend auto operator<=>(const SlotRange&, const SlotRange&) = default;
+  friend auto operator<=>(const SlotRange&, const SlotRange&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// A taken number of a chain (seats, terms): who took it, at which attempt.
 struct Claim {
   InstanceId instance;
   std::uint64_t attempt = 0;
-  friend auto operator<=>(const Claim&, const Claim&) = default;
+  friend auto operator<=>(const Claim&, const Claim&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// While it is there, the instance that it names may commit. Its removal is the fence.
 struct Licence {
   InstanceId instance;
-  friend auto operator<=>(const Licence&, const Licence&) = default;
+  friend auto operator<=>(const Licence&, const Licence&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct OpenSession {
   std::uint64_t number = 0;
   Seen seen;                       ///< never raised above what it had read when it began
   std::vector<std::string> roots;  ///< keys of all roots that it may write
-  friend auto operator<=>(const OpenSession&, const OpenSession&) = default;
+  friend auto operator<=>(const OpenSession&, const OpenSession&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// Where an instance runs, so that a collector on the same machine can see that it is gone.
@@ -75,7 +75,7 @@ struct WriterHost {
   std::string boot;  ///< boot id and pid namespace; empty: not known
   std::uint64_t pid = 0;
   std::uint64_t started = 0;  ///< kernel's start time of the process, in ticks
-  friend auto operator<=>(const WriterHost&, const WriterHost&) = default;
+  friend auto operator<=>(const WriterHost&, const WriterHost&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// The register of one instance: written by it alone.
@@ -88,7 +88,7 @@ struct WriterRegister {
   std::uint64_t first_committed = 1;
   std::vector<std::string> committed;  ///< roots numbered from first_committed on; those below are in the catalogue
   std::vector<OpenSession> open;
-  friend auto operator<=>(const WriterRegister&, const WriterRegister&) = default;
+  friend auto operator<=>(const WriterRegister&, const WriterRegister&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 enum class MemberStatus : std::uint8_t {
@@ -102,7 +102,7 @@ struct Member {
   MemberStatus status = MemberStatus::kActive;
   std::uint64_t register_number = 1;  ///< registers below are superseded
   std::uint64_t absorbed = 0;         ///< its committed roots up to this number are in the catalogue
-  friend auto operator<=>(const Member&, const Member&) = default;
+  friend auto operator<=>(const Member&, const Member&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 enum class CondemnedPhase : std::uint8_t {
@@ -118,20 +118,20 @@ struct CondemnedPack {
   std::uint64_t target = 0;      ///< executing, slots only: the generation being written
   std::uint64_t done = 0;        ///< serial of the first state that says so
   std::vector<SlotRange> slots;  ///< sorted, disjoint; empty: all of it
-  friend auto operator<=>(const CondemnedPack&, const CondemnedPack&) = default;
+  friend auto operator<=>(const CondemnedPack&, const CondemnedPack&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// The last serial of a term that its successor took over.
 struct TermEnd {
   std::uint64_t term = 0;
   std::uint64_t serial = 0;
-  friend auto operator<=>(const TermEnd&, const TermEnd&) = default;
+  friend auto operator<=>(const TermEnd&, const TermEnd&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct CatalogueName {
   std::uint64_t term = 0;  ///< 0: none, that is, empty
   std::uint64_t serial = 0;
-  friend auto operator<=>(const CatalogueName&, const CatalogueName&) = default;
+  friend auto operator<=>(const CatalogueName&, const CatalogueName&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// The state of a collector: written by the holder of its term alone. The default is that of a repository which no
@@ -145,20 +145,20 @@ struct CollectorState {
   std::vector<CondemnedPack> condemned;  ///< at most one for each pack that is not kDone
   std::uint64_t floor = 0;               ///< removals done after this serial are all in `condemned`
   CatalogueName catalogue;
-  friend auto operator<=>(const CollectorState&, const CollectorState&) = default;
+  friend auto operator<=>(const CollectorState&, const CollectorState&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 struct PackGeneration {
   std::string pack;
   std::uint64_t generation = 0;
-  friend auto operator<=>(const PackGeneration&, const PackGeneration&) = default;
+  friend auto operator<=>(const PackGeneration&, const PackGeneration&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 /// What grows with the repository and is not needed to begin a session.
 struct RootCatalogue {
   std::vector<std::string> roots;           ///< sorted
   std::vector<PackGeneration> generations;  ///< sorted; packs that are not here have generation 0
-  friend auto operator<=>(const RootCatalogue&, const RootCatalogue&) = default;
+  friend auto operator<=>(const RootCatalogue&, const RootCatalogue&) = default;  // NOLINT(modernize-use-nullptr)
 };
 
 using SessionDocument = std::variant<std::monostate, Claim, Licence, WriterRegister, CollectorState, RootCatalogue>;
