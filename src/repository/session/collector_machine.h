@@ -69,7 +69,7 @@ struct CollectorOptions {
 
 class CollectorMachine {
  public:
-  explicit CollectorMachine(CollectorOptions options) : options_(std::move(options)) {}
+  explicit CollectorMachine(CollectorOptions options) : options_(options) {}
 
   /// kRun begins a run; with its last answer outcome() is no longer kRunning. kCancel ends it at once: answers to what
   /// is under way are not looked at.
