@@ -27,6 +27,9 @@ endif()
 
 function(cacs_test_program name component label)
   add_executable(${name} ${ARGN})
+  if(NOT CACS_UNIT_TESTS)
+    set_target_properties(${name} PROPERTIES EXCLUDE_FROM_ALL ON)
+  endif()
   target_link_libraries(${name} PRIVATE cacs_flags ${component} GTest::gtest_main GTest::gmock)
   gtest_discover_tests(${name} DISCOVERY_MODE PRE_TEST DISCOVERY_TIMEOUT 60
     PROPERTIES LABELS "${label}" TIMEOUT 300)

@@ -5,7 +5,8 @@ cd "$(dirname "$0")/.."
 kind=${1:?usage: scripts/build.sh release|asan|tsan|fuzz [target...]}
 shift
 case $kind in
-  release) options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo) ;;
+  # Unit tests run with sanitizers: without them they are built only when somebody names them.
+  release) options=(-DCMAKE_BUILD_TYPE=RelWithDebInfo -DCACS_UNIT_TESTS=OFF) ;;
   asan) options=(-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-Og -DCACS_SANITIZE=address) ;;
   tsan) options=(-DCMAKE_BUILD_TYPE=Debug -DCMAKE_CXX_FLAGS=-Og -DCACS_SANITIZE=thread) ;;
   fuzz) options=(-DCMAKE_BUILD_TYPE=Debug -DCMAKE_C_COMPILER=clang -DCMAKE_CXX_COMPILER=clang++ -DCACS_FUZZ=ON -DCACS_TESTS=OFF) ;;

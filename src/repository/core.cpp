@@ -16,6 +16,8 @@ namespace {
 
 constexpr std::size_t kMaxEntriesBytes = std::size_t{1} << 30U;
 
+}  // namespace
+
 Result<ManifestDocument> read_manifest(Core& core, const std::string& name) {
   CACS_ASSIGN(const JsonObject json, load_document(core.backend(), DocumentKind::kManifest, core.keys(), name));
   CACS_ASSIGN(ManifestDocument document, manifest_from_json(json));
@@ -24,8 +26,6 @@ Result<ManifestDocument> read_manifest(Core& core, const std::string& name) {
   }
   return document;
 }
-
-}  // namespace
 
 std::string manifest_name(const TenantKeys& keys, std::string_view checkpoint) {
   return std::string(kManifestPrefix) + keys.keyed_name("manifest " + std::string(checkpoint));

@@ -40,6 +40,8 @@ struct Core {
 /// The name of a checkpoint's manifest in the store: says nothing without the key.
 std::string manifest_name(const TenantKeys& keys, std::string_view checkpoint);
 
+/// By the name of its object.
+Result<ManifestDocument> read_manifest(Core& core, const std::string& name);
 Result<ManifestDocument> load_manifest_document(Core& core, std::string_view checkpoint);
 Result<PieceDocument> load_piece_document(Core& core, std::string_view piece);
 Result<std::vector<Entry>> load_entries(Core& core, const BlobRef& blob, std::uint64_t count);

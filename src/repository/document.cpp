@@ -20,6 +20,8 @@ std::string_view magic_of(DocumentKind kind) {
       return "CACSPIEC";
     case DocumentKind::kDamage:
       return "CACSDAMG";
+    case DocumentKind::kSummaries:
+      return "CACSSUMM";
   }
   return {};
 }
@@ -34,6 +36,8 @@ std::string_view word_for(DocumentKind kind) {
       return "piece";
     case DocumentKind::kDamage:
       return "quarantine";
+    case DocumentKind::kSummaries:
+      return "summaries";
   }
   return {};
 }

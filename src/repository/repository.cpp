@@ -7,6 +7,7 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "repository/layout.h"
+#include "repository/summaries.h"
 #include "repository/writer_state.h"
 
 namespace cacs::repository {
@@ -166,6 +167,8 @@ Result<std::vector<Summary>> Repository::list() {
   return all;
 }
 
+Result<std::vector<BriefSummary>> Repository::list_brief() { return list_summaries(*core_); }
+
 Result<Manifest> Repository::load(std::string_view checkpoint) {
   CACS_ASSIGN(ManifestDocument document, load_manifest_document(*core_, checkpoint));
   auto entries = load_entries(*core_, document.entries, document.entry_count);
@@ -179,8 +182,10 @@ Status Repository::remove(std::string_view checkpoint) {
   if (!by_name && !is_uuid(checkpoint)) {
     return make_error(ErrorCode::kInvalidArgument, "a checkpoint's id is a UUID");
   }
-  auto status = core_->backend().remove(by_name ? std::string(kManifestPrefix) + std::string(checkpoint)
-                                                : manifest_name(core_->keys(), checkpoint));
+  const std::string name =
+      by_name ? std::string(kManifestPrefix) + std::string(checkpoint) : manifest_name(core_->keys(), checkpoint);
+  CACS_TRY(forget_summary(*core_, name));
+  auto status = core_->backend().remove(name);
   if (!status && status.error().code == ErrorCode::kNotFound) {
     return make_error(ErrorCode::kNotFound, fmt::format("there is no checkpoint {}", checkpoint));
   }

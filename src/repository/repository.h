@@ -145,6 +145,9 @@ class Repository {
   /// All checkpoints, oldest id first. An unreadable manifest is listed with its problem, and its object's name in the
   /// place of the checkpoint's id.
   Result<std::vector<Summary>> list();
+  /// The same in short, in no order: 100,000 in less than a second (summaries.h). Damage of a manifest that was listed
+  /// before may go unnoticed here.
+  Result<std::vector<BriefSummary>> list_brief();
   /// One checkpoint with its entries. kNotFound when there is none.
   Result<Manifest> load(std::string_view checkpoint);
   /// Makes a checkpoint not exist, durably. Its space comes back with collect(). kNotFound when there is none. Takes a

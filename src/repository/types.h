@@ -73,6 +73,18 @@ struct Summary {
   std::optional<Error> problem;  ///< set when the manifest cannot be read; then only head.checkpoint holds, if anything
 };
 
+/// A line of Repository::list_brief.
+struct BriefSummary {
+  std::string checkpoint;
+  std::string application;
+  std::string created_at;
+  int incarnation = 0;
+  std::uint64_t size_bytes = 0;
+  std::uint64_t stored_bytes = 0;
+  std::uint64_t entry_count = 0;
+  std::optional<Error> problem;  ///< as in Summary
+};
+
 /// A finished piece: a part of a checkpoint that is stored but not yet committed.
 struct Piece {
   PieceInfo info;
