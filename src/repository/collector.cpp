@@ -14,7 +14,7 @@ namespace cacs::repository {
 
 namespace {
 
-/// One collection. The order of its steps, and what an interruption leaves, is a table in docs/repository.md.
+/// One collection. The order of its steps, and what an interruption leaves, is a table in docs/repository-format.md.
 class Collection {
  public:
   Collection(Core& core, const CollectOptions& options)
@@ -30,6 +30,7 @@ class Collection {
     for (const std::uint32_t number : core_.store.catalog().present()) {
       CACS_TRY(reach_.is_needed(number) ? rewrite_if_worth_it(number) : remove_pack(number));
     }
+    core_.store.catalog().drop_stale_hooks();
     CACS_TRY(remove_quarantines());
     return std::move(result_);
   }
@@ -111,11 +112,15 @@ class Collection {
     return {};
   }
 
-  /// Those of packs that are gone. Their packs' removal is durable.
+  /// Those of packs that are gone (their packs' removal is durable), and those that cannot be read.
   Status remove_quarantines() {
     for (const PackId& id : core_.store.quarantine_list().packs()) {
       const auto number = core_.store.catalog().number_of(id);
       if (core_.store.catalog().pack(number).generation == 0) CACS_TRY(core_.store.quarantine_list().drop(id));
+    }
+    // What stood in these is found again; as they are, they are of no use to anybody.
+    for (const PackId& id : core_.store.quarantine_list().unreadable()) {
+      CACS_TRY(core_.store.quarantine_list().drop(id));
     }
     return {};
   }

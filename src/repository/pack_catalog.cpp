@@ -1,7 +1,7 @@
 #include "repository/pack_catalog.h"
 
 #include <algorithm>
-#include <unordered_set>
+#include <utility>
 
 #include "repository/layout.h"
 #include "repository/pack_file.h"
@@ -11,10 +11,11 @@ namespace cacs::repository {
 Status PackCatalog::refresh() {
   const std::scoped_lock one_at_a_time(refresh_mutex_);
   std::unordered_map<PackId, Pack> listed;
-  std::size_t known = 0;
+  std::vector<bool> before;  // whether each was known to be there
   {
     const std::shared_lock lock(mutex_);
-    known = packs_.size();
+    before.reserve(packs_.size());
+    for (const auto& pack : packs_) before.push_back(pack.generation > 0);
   }
   CACS_TRY(backend_.list(std::string(kPackPrefix), [&](const ObjectInfo& object) -> Status {
     const auto name = parse_pack_name(object.name);
@@ -27,8 +28,11 @@ Status PackCatalog::refresh() {
   }));
   const std::unique_lock lock(mutex_);
   // What was added while the store was listed may not have been listed, but is there.
-  for (std::size_t number = 0; number < known; ++number) {
-    if (!listed.contains(packs_[number].id)) packs_[number].generation = 0;
+  for (std::size_t number = 0; number < before.size(); ++number) {
+    if (!before[number] || listed.contains(packs_[number].id)) continue;
+    packs_[number].generation = 0;
+    hooked_[number] = false;
+    forgotten_hooks_ = true;
   }
   for (const auto& [id, pack] : listed) {
     Pack& mine = packs_[number_locked(id)];
@@ -114,7 +118,14 @@ void PackCatalog::forget(std::uint32_t number) {
   packs_[number].generation = 0;
   hooked_[number] = false;
   damaged_.erase(packs_[number].id.to_hex());
-  boost::unordered::erase_if(hooks_, [&](const auto& each) { return each.second == number; });
+  forgotten_hooks_ = true;  // looking for its hooks among all would take a large repository seconds for each pack
+}
+
+void PackCatalog::drop_stale_hooks() {
+  const std::unique_lock lock(mutex_);
+  if (!std::exchange(forgotten_hooks_, false)) return;
+  boost::unordered::erase_if(hooks_, [&](const auto& each) { return packs_[each.second].generation == 0; });
+  hooks_.rehash(0);
 }
 
 std::uint32_t PackCatalog::find_hook(std::uint64_t hook) const {

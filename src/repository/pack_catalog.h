@@ -46,8 +46,10 @@ class PackCatalog {
 
   /// A pack that was written by us and is durable, with its hooks.
   std::uint32_t add(const Pack& pack, const std::vector<std::uint64_t>& hooks);
-  /// The pack is gone.
+  /// The pack is gone. Its hooks find nothing any more.
   void forget(std::uint32_t number);
+  /// Gives back the memory of the hooks of packs that are gone: all are looked at, so once after many were forgotten.
+  void drop_stale_hooks();
 
   /// A pack that has this hook; kNoPack when there is none.
   [[nodiscard]] std::uint32_t find_hook(std::uint64_t hook) const;
@@ -69,6 +71,7 @@ class PackCatalog {
   std::unordered_map<PackId, std::uint32_t> numbers_;
   boost::unordered_flat_map<std::uint64_t, std::uint32_t> hooks_;
   std::map<std::string, Error> damaged_;
+  bool forgotten_hooks_ = false;
 };
 
 }  // namespace cacs::repository

@@ -50,32 +50,46 @@ Result<std::vector<Slot>> from_json(const JsonObject& json, const PackId& pack) 
 }  // namespace
 
 Result<std::vector<PackId>> Quarantine::refresh() {
+  const std::scoped_lock one_at_a_time(store_mutex_);
   std::vector<PackId> listed;
   CACS_TRY(backend_.list(std::string(kDamagePrefix), [&](const ObjectInfo& object) -> Status {
     const auto id = PackId::from_hex(std::string_view(object.name).substr(kDamagePrefix.size()));
     if (id) listed.push_back(*id);
     return {};
   }));
-  std::vector<PackId> fresh;
+  // All of them are read each time: another process may have found more in a pack that is known here, and in a sound
+  // repository there is none.
+  std::unordered_map<PackId, std::vector<Slot>> now;
+  std::vector<PackId> unreadable;
   for (const PackId& id : listed) {
-    {
-      const std::lock_guard lock(mutex_);
-      if (slots_.contains(id)) continue;
-    }
-    const auto load = [&]() -> Result<std::vector<Slot>> {
-      CACS_ASSIGN(const JsonObject json, load_document(backend_, DocumentKind::kDamage, keys_, damage_name(id)));
-      return from_json(json, id);
-    };
-    auto slots = load();
-    if (!slots) {
+    const auto json = load_document(backend_, DocumentKind::kDamage, keys_, damage_name(id));
+    auto slots = json ? from_json(*json, id) : Result<std::vector<Slot>>(json.error());
+    if (slots) {
+      now.emplace(id, *std::move(slots));
+    } else if (slots.error().code == ErrorCode::kCorrupt || slots.error().code == ErrorCode::kUnsupported) {
       spdlog::warn("quarantine of pack {}: {}", id.to_hex(), slots.error().to_string());
-      continue;
+      if (slots.error().code == ErrorCode::kCorrupt) unreadable.push_back(id);
+    } else if (slots.error().code != ErrorCode::kNotFound) {
+      return slots.error();
     }
-    fresh.push_back(id);
-    const std::lock_guard lock(mutex_);
-    slots_.try_emplace(id, *std::move(slots));
   }
+  std::vector<PackId> fresh;
+  const std::lock_guard lock(mutex_);
+  for (const auto& [id, slots] : now) {
+    const auto known = slots_.find(id);
+    if (known == slots_.end() || known->second != slots) fresh.push_back(id);
+  }
+  for (const auto& [id, slots] : slots_) {
+    if (!now.contains(id)) fresh.push_back(id);
+  }
+  slots_ = std::move(now);
+  unreadable_ = std::move(unreadable);
   return fresh;
+}
+
+std::vector<PackId> Quarantine::unreadable() const {
+  const std::lock_guard lock(mutex_);
+  return unreadable_;
 }
 
 std::vector<Slot> Quarantine::slots(const PackId& pack) const {
@@ -86,6 +100,7 @@ std::vector<Slot> Quarantine::slots(const PackId& pack) const {
 
 Status Quarantine::put(const PackId& pack, const std::vector<Slot>& slots) {
   if (slots.empty()) return drop(pack);
+  const std::scoped_lock one_at_a_time(store_mutex_);
   CACS_TRY(
       store_document(backend_, DocumentKind::kDamage, keys_, damage_name(pack), to_json(pack, slots), Overwrite::kYes));
   const std::lock_guard lock(mutex_);
@@ -94,14 +109,16 @@ Status Quarantine::put(const PackId& pack, const std::vector<Slot>& slots) {
 }
 
 Status Quarantine::drop(const PackId& pack) {
+  const std::scoped_lock one_at_a_time(store_mutex_);
   {
     const std::lock_guard lock(mutex_);
-    if (!slots_.contains(pack)) return {};
+    if (!slots_.contains(pack) && std::ranges::find(unreadable_, pack) == unreadable_.end()) return {};
   }
   auto removed = backend_.remove(damage_name(pack));
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
   const std::lock_guard lock(mutex_);
   slots_.erase(pack);
+  std::erase(unreadable_, pack);
   return {};
 }
 

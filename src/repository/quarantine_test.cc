@@ -195,6 +195,48 @@ TEST_F(QuarantineTest, AnUnreadableQuarantineIsNoObstacle) {
   ASSERT_OK(repository->verify(kOld));
 }
 
+TEST_F(QuarantineTest, ACheckNamesEveryCheckpointThatSharesWhatIsBroken) {
+  auto repository = open();
+  ASSERT_OK(commit(*repository, kSecond, kOld));
+  damage_nodes(kOld);
+  repository = open();
+  const auto checked = repository->check(false);
+  ASSERT_OK(checked);
+  for (const auto& id : {kOld, kSecond}) {
+    EXPECT_TRUE(std::ranges::any_of(checked->problems, [&](const Error& problem) {
+      return problem.message.find(id) != std::string::npos;
+    })) << id;
+  }
+}
+
+TEST_F(QuarantineTest, AnUnreadableQuarantineGoesWithTheNextCollection) {
+  damage_page(20);
+  auto repository = open();
+  EXPECT_FALSE(repository->verify(kOld).ok());
+  ASSERT_EQ(quarantines(), 1U);
+  for (const auto& name : disk_->file_names()) {
+    if (name.starts_with(kDamagePrefix)) disk_->contents(name)[50] ^= 1;
+  }
+  repository = open();
+  ASSERT_OK(repository->collect({}));
+  EXPECT_EQ(quarantines(), 0U);
+}
+
+TEST_F(QuarantineTest, WhatAnotherProcessFindsInAKnownPackIsTakenIn) {
+  damage_page(20);
+  auto one = open();
+  auto other = open();
+  EXPECT_FALSE(one->verify(kOld).ok());
+  ASSERT_OK(other->begin("takes it in"));
+  damage_page(90);
+  EXPECT_FALSE(one->verify(kOld).ok());
+  const auto checked = one->check(true);  // finds the second too
+  ASSERT_OK(checked);
+  // Were the second slot still good for the other, its checkpoint would be damaged from the start.
+  ASSERT_OK(commit(*other, kNew));
+  ASSERT_OK(other->verify(kNew));
+}
+
 /// A version whose parent can only be read by another copy must not stand on the parent: the collector keeps what is
 /// reached, not the copies by which it is read.
 TEST_F(QuarantineTest, AVersionOfADamagedParentStandsOnItsOwn) {

@@ -4,24 +4,18 @@
 
 namespace cacs::repository {
 
-bool Reach::add(Marks& marks, const Ref& ref) {
-  auto& of_pack = marks[ref.pack];
-  if (ref.slot < of_pack.size() && of_pack[ref.slot]) return false;
-  if (ref.slot >= of_pack.size()) of_pack.resize(ref.slot + kMaxSegmentSlots);
-  of_pack[ref.slot] = true;
-  return true;
-}
-
 Status Reach::mark_slot(const Ref& ref) {
   if (is_live(ref.pack, ref.slot)) return {};
   CACS_TRY(core_.store.place(ref));
-  add(marks_, ref);
+  marks_[ref.pack].add(ref.slot);
   return {};
 }
 
 Result<bool> Reach::enter_node(const Ref& ref) {
   CACS_TRY(mark_slot(ref));
-  return add(entered_, ref);
+  if (!entered_[ref.pack].add(ref.slot)) return false;
+  entered_now_.push_back(ref);
+  return true;
 }
 
 Status Reach::mark_blob(const BlobRef& blob) {
@@ -31,6 +25,15 @@ Status Reach::mark_blob(const BlobRef& blob) {
 }
 
 Status Reach::mark(const BlobRef& entries, std::uint64_t count) {
+  entered_now_.clear();
+  const Status status = mark_entries(entries, count);
+  if (status) return {};
+  // Whoever else shares what is broken is to be told so too: nothing of this one counts as seen through.
+  for (const Ref& node : entered_now_) entered_[node.pack].remove(node.slot);
+  return status;
+}
+
+Status Reach::mark_entries(const BlobRef& entries, std::uint64_t count) {
   CACS_TRY(mark_blob(entries).context("its list of entries"));
   auto list = load_entries(core_, entries, count);
   if (!list) return list.error().with_context("its list of entries");
@@ -40,7 +43,7 @@ Status Reach::mark(const BlobRef& entries, std::uint64_t count) {
 
 bool Reach::is_live(std::uint32_t pack, Slot slot) const {
   const auto found = marks_.find(pack);
-  return found != marks_.end() && slot < found->second.size() && found->second[slot];
+  return found != marks_.end() && found->second.contains(slot);
 }
 
 Status mark_all(Core& core, Reach& reach, const std::function<Status(const Error&)>& problem) {

@@ -7,12 +7,13 @@
 #include <vector>
 
 #include "repository/core.h"
+#include "repository/slot_bits.h"
 #include "repository/walk.h"
 
 namespace cacs::repository {
 
-/// Marks what manifests and pieces reach: a bit a slot. Shared parts are walked once. One object a collection or
-/// check; one thread.
+/// Marks what manifests and pieces reach: a bit a slot: some 64 KiB for each GiB of memory stored. Shared parts are
+/// walked once. One object a collection or check; one thread.
 class Reach {
  public:
   explicit Reach(Core& core) : core_(core), context_(core.keys()) {}
@@ -26,18 +27,18 @@ class Reach {
   [[nodiscard]] bool is_needed(std::uint32_t pack) const { return marks_.contains(pack); }
 
  private:
+  Status mark_entries(const BlobRef& entries, std::uint64_t count);
   Status mark_blob(const BlobRef& blob);
-  using Marks = std::unordered_map<std::uint32_t, std::vector<bool>>;
+  using Marks = std::unordered_map<std::uint32_t, SlotBits>;
   Status mark_slot(const Ref& ref);
   /// True when it was not entered before. What is marked as someone's content may yet be a node for another.
   Result<bool> enter_node(const Ref& ref);
-  /// True when it was not there before.
-  static bool add(Marks& marks, const Ref& ref);
 
   Core& core_;
   ReadContext context_;
   Marks marks_;
-  Marks entered_;  ///< nodes: what is below them is marked
+  Marks entered_;                 ///< nodes: what is below them is marked
+  std::vector<Ref> entered_now_;  ///< by the call of mark() under way
 };
 
 /// Marks everything that is reached. Each failure is given to `problem`, which says whether to go on.
