@@ -100,7 +100,7 @@ JsonObject open_only(const std::filesystem::path& where) {
 JsonObject write_next(const std::filesystem::path& where) {
   const auto repository = open_at(where);
   auto list = must(repository->list());
-  if (list.empty()) die(make_error(ErrorCode::kNotFound, "fill it first").error());
+  if (list.empty()) die(make_error(ErrorCode::kNotFound, "fill it first"));
   const Manifest last = must(repository->load(list.back().head.checkpoint));
   const auto image = static_cast<std::uint32_t>(list.size());
   commit_image(*repository, SyntheticPages(image, 1, 100), &last.entries.at(0).blob);
@@ -111,7 +111,7 @@ JsonObject write_next(const std::filesystem::path& where) {
 JsonObject restore(const std::filesystem::path& where) {
   const auto repository = open_at(where);
   const auto list = must(repository->list());
-  if (list.empty()) die(make_error(ErrorCode::kNotFound, "fill it first").error());
+  if (list.empty()) die(make_error(ErrorCode::kNotFound, "fill it first"));
   must(repository->verify(list.front().head.checkpoint));
   return {{"bytes", list.front().head.size_bytes}};
 }

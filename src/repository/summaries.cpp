@@ -75,7 +75,7 @@ Shard load_shard(Core& core, const std::string& name) {
   Shard shard;
   const auto json = load_document(core.backend(), DocumentKind::kSummaries, core.keys(), name);
   if (!json) {
-    if (json.error().code != ErrorCode::kNotFound) spdlog::warn("{}: {}", name, json.error().to_string());
+    if (json.error().code != ErrorCode::kNotFound) spdlog::debug("{}: {}", name, json.error().to_string());
     return shard;
   }
   const JsonObject* all = json_find_object(*json, "checkpoints");
