@@ -3,7 +3,7 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CACS_CRIU=$PWD/build/engine/criu/bin/criu
-scripts/build.sh release cacs programs delta_bench image_series versions_tool scale_tool
+scripts/build.sh release cacs programs delta_bench image_series versions_tool scale_tool compression_bench
 mkdir -p build/bench
 work=$(mktemp -d /tmp/cacs-bench-XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -19,6 +19,8 @@ section "The server, idle and asked, against its own floor"
 bench/server_bench.py
 section "What a further checkpoint costs, against restic, borg and casync"
 bench/versions_bench.py --tuned
+section "Compressing by the rule, against always and never (Goiri et al., Figure 5)"
+build/release/bench/compression_bench "$work" | tee build/bench/compression.txt
 section "How a repository grows, and a long list"
 bench/scale_bench.py
 section "Capturing the delta, XFS image against copying"

@@ -20,6 +20,10 @@ constexpr std::uint64_t packed(std::uint32_t number, std::uint32_t low) {
   return (static_cast<std::uint64_t>(number) << 32U) | low;
 }
 
+/// Believed of a store until something was written to it: a disk of this machine, a Gigabit network.
+constexpr double kDiskSecondsPerByte = 1 / 300e6;
+constexpr double kNetworkSecondsPerByte = 1 / 100e6;
+
 bool is_damage(const Error& error) {
   return error.code == ErrorCode::kCorrupt || error.code == ErrorCode::kUnsupported;
 }
@@ -31,6 +35,7 @@ PackStore::PackStore(Backend& backend, const TenantKeys& keys)
       keys_(keys),
       catalog_(backend, keys),
       quarantine_(backend, keys),
+      compression_(2, backend.traits().local ? kDiskSecondsPerByte : kNetworkSecondsPerByte),
       tables_(kTableBytes),
       segments_(kSegmentBytes) {}
 

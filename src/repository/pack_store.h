@@ -14,6 +14,7 @@
 #include <vector>
 
 #include "base/result.h"
+#include "repository/codec/compression_policy.h"
 #include "repository/lru.h"
 #include "repository/pack_catalog.h"
 #include "repository/pack_file.h"
@@ -39,6 +40,8 @@ class PackStore {
 
   PackCatalog& catalog() { return catalog_; }
   Quarantine& quarantine_list() { return quarantine_; }
+  /// Of what is written here, learned over all sessions: stream 0 is memory, 1 files.
+  CompressionPolicy& compression() { return compression_; }
   /// Takes in what other processes have stored or removed.
   Status refresh();
 
@@ -79,6 +82,7 @@ class PackStore {
   const TenantKeys& keys_;
   PackCatalog catalog_;
   Quarantine quarantine_;
+  CompressionPolicy compression_;
 
   std::mutex tables_mutex_;
   LruCache<std::uint32_t, std::shared_ptr<const OpenPack>> tables_;

@@ -1,5 +1,7 @@
 #include "repository/pack_writer.h"
 
+#include <chrono>
+
 #include "base/io.h"
 #include "repository/layout.h"
 
@@ -25,9 +27,15 @@ constexpr SegmentLimits limits_of(StreamKind kind) {
   return {};
 }
 
-constexpr Compression compression_of(StreamKind kind) {
-  return {.codec = Codec::kZstd, .level = kind == StreamKind::kMetadata ? 3 : 1};
-}
+/// Lists and small records: too little to learn from, and read far more often than written.
+constexpr std::size_t kMetadataWay = 3;
+static_assert(kCompressionWays[kMetadataWay] == Compression{.codec = Codec::kZstd, .level = 3});
+
+/// How fast a store is shows in packs that are not all latency.
+constexpr std::uint64_t kTellingBytes = std::uint64_t{4} << 20U;
+
+using Clock = std::chrono::steady_clock;
+double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
 
 }  // namespace
 
@@ -106,20 +114,37 @@ void PackWriter::seal(const Segment& segment, Sealed& sealed, Worker& worker) co
     worker.pack_serial = serial_;
   }
   sealed.packed.clear();
-  sealed.codec = worker.codec.compress(segment.raw, compression_of(segment.kind), sealed.packed);
+  const auto start = Clock::now();
+  sealed.codec = worker.codec.compress(segment.raw, kCompressionWays.at(segment.way), sealed.packed);
+  sealed.compressing = seconds_since(start);
   sealed.bytes.resize(sealed.packed.size() + kTagBytes);
   worker.sealer->seal(segment.number, as_bytes(segment_context(header_bytes_, segment.number)), sealed.packed,
                       sealed.bytes);
+  sealed.sealing = seconds_since(start) - sealed.compressing;
+}
+
+void PackWriter::learn(const Segment& segment, const Sealed& sealed) {
+  const auto workers = static_cast<double>(workers_.size());
+  upload_seconds_ += sealed.sealing / workers;
+  if (segment.kind == StreamKind::kMetadata) return;
+  store_.compression().compressed(static_cast<std::size_t>(segment.kind), segment.way, segment.raw.size(),
+                                  sealed.packed.size(), sealed.compressing / workers);
 }
 
 /// Compresses and seals what is full, on all processors, and appends it in order.
 Status PackWriter::write_pending() {
   if (sealed_.size() < pending_.size()) sealed_.resize(pending_.size());
+  for (Segment& segment : pending_) {
+    const bool learned = segment.kind != StreamKind::kMetadata;
+    segment.way = learned ? store_.compression().choose(static_cast<std::size_t>(segment.kind), segment.raw.size())
+                          : kMetadataWay;
+  }
   pool_.run(pending_.size(),
             [&](std::size_t index, std::size_t worker) { seal(pending_[index], sealed_[index], workers_[worker]); });
   for (std::size_t index = 0; index < pending_.size(); ++index) {
     Segment& segment = pending_[index];
     const Sealed& sealed = sealed_[index];
+    learn(segment, sealed);
     Line& line = lines_[segment.number];
     line.info = {.offset = end_,
                  .stored = static_cast<std::uint32_t>(sealed.bytes.size()),
@@ -129,7 +154,9 @@ Status PackWriter::write_pending() {
                  .pages = segment.kind == StreamKind::kMemory};
     line.ids = std::move(segment.ids);
     if (!line.info.pages) line.lengths = std::move(segment.lengths);
+    const auto start = Clock::now();
     CACS_TRY(object_->append(sealed.bytes));
+    upload_seconds_ += seconds_since(start);
     end_ += sealed.bytes.size();
   }
   pending_.clear();
@@ -147,8 +174,11 @@ Status PackWriter::end_pack() {
   pack->sealing = header_.sealing;
   pack->key = key_;
   pack->context = header_bytes_;
+  const auto start = Clock::now();
   CACS_ASSIGN(const std::uint64_t size, finish_pack(*object_, *pack, hooks_, end_));
   object_.reset();
+  if (size >= kTellingBytes) store_.compression().uploaded(size, upload_seconds_ + seconds_since(start));
+  upload_seconds_ = 0;
   store_.add(std::move(pack), size, hooks_);
   stored_bytes_ += size;
   end_ = 0;

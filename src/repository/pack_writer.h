@@ -50,12 +50,15 @@ class PackWriter {
     std::vector<std::byte> raw;
     std::vector<ContentId> ids;
     std::vector<std::uint32_t> lengths;
+    std::size_t way = 0;  ///< of kCompressionWays
   };
   /// What a worker makes of it.
   struct Sealed {
     Codec codec = Codec::kNone;
     std::vector<std::byte> packed;
     std::vector<std::byte> bytes;
+    double compressing = 0;  ///< seconds that it took
+    double sealing = 0;
   };
   struct Worker {
     SegmentCodec codec;
@@ -74,6 +77,7 @@ class PackWriter {
   void close(StreamKind kind);
   Status write_pending();
   void seal(const Segment& segment, Sealed& sealed, Worker& worker) const;
+  void learn(const Segment& segment, const Sealed& sealed);
 
   Backend& backend_;
   const TenantKeys& keys_;
@@ -86,9 +90,10 @@ class PackWriter {
   PackHeader header_;
   std::string header_bytes_;
   SecretKey key_;
-  std::uint32_t number_ = 0;  ///< of the pack in the catalogue
-  std::uint64_t end_ = 0;     ///< of what was given to object_
-  std::uint64_t raw_ = 0;     ///< bytes added, before compression
+  std::uint32_t number_ = 0;   ///< of the pack in the catalogue
+  std::uint64_t end_ = 0;      ///< of what was given to object_
+  std::uint64_t raw_ = 0;      ///< bytes added, before compression
+  double upload_seconds_ = 0;  ///< that the pack has taken, but for compression
   std::uint32_t next_segment_ = 0;
   std::vector<Line> lines_;
   std::vector<std::uint64_t> hooks_;

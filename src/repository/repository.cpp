@@ -192,6 +192,8 @@ Status Repository::remove(std::string_view checkpoint) {
   return status;
 }
 
+CompressionPolicy& Repository::compression() { return core_->store.compression(); }
+
 std::uint64_t Repository::quarantines() const { return core_->store.quarantines(); }
 
 Result<Stats> Repository::stats() {

@@ -13,6 +13,7 @@
 
 #include "base/result.h"
 #include "base/uuid.h"
+#include "repository/codec/compression_policy.h"
 #include "repository/core.h"
 #include "repository/page_source.h"
 #include "repository/stream.h"
@@ -171,6 +172,8 @@ class Repository {
   /// Reads all of one checkpoint; kCorrupt names entry, pack and slot. `progress` gets bytes verified.
   Status verify(std::string_view checkpoint, const std::function<void(std::uint64_t bytes_done)>& progress = {});
   Result<Stats> stats();
+  /// How what is stored from now on is compressed: learned by all sessions of this handle.
+  CompressionPolicy& compression();
   /// Rises whenever slots are found damaged and put into quarantine: what was stored before may not be whole.
   [[nodiscard]] std::uint64_t quarantines() const;
 

@@ -1,0 +1,193 @@
+// compression_bench DIRECTORY [MIB]: how long storing memory takes that is never compressed, always (zstd at its
+// fastest), and by the rule, for several kinds of data and stores of several speeds: the form of Figure 5 of Goiri et
+// al. 2010. Medians of three, each in a repository of its own whose policy starts without experience. Ends with 1 when
+// the rule takes more than 1.05 times as long as the better of the other two.
+
+#include <algorithm>
+#include <array>
+#include <chrono>
+#include <cmath>
+#include <cstdint>
+#include <cstdio>
+#include <cstdlib>
+#include <cstring>
+#include <filesystem>
+#include <functional>
+#include <memory>
+#include <optional>
+#include <random>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/io.h"
+#include "base/uuid.h"
+#include "must.h"
+#include "repository/backend/file_backend.h"
+#include "repository/backend/limited_backend.h"
+#include "repository/repository.h"
+
+namespace {
+
+using namespace cacs;              // NOLINT(google-build-using-namespace)
+using namespace cacs::bench;       // NOLINT(google-build-using-namespace)
+using namespace cacs::repository;  // NOLINT(google-build-using-namespace)
+using Clock = std::chrono::steady_clock;
+using Random = std::mt19937_64;
+
+constexpr int kRepetitions = 3;
+constexpr double kAllowed = 1.05;
+/// Bytes a second; 0: as fast as the directory is.
+constexpr std::array<std::uint64_t, 5> kRates = {10'000'000, 40'000'000, 160'000'000, 640'000'000, 0};
+
+// --- data ------------------------------------------------------------------------------------------------------------
+
+template <typename T>
+void put(std::string& out, std::size_t& at, T value) {
+  const std::size_t count = std::min(sizeof value, out.size() - at);
+  std::memcpy(out.data() + at, &value, count);
+  at += count;
+}
+
+void fill_random(std::string& out, std::size_t from, std::size_t to, Random& random) {
+  for (std::size_t at = from; at < to;) put(out, at, random());
+}
+
+/// Words as often as words are in a language.
+void fill_text(std::string& out, std::size_t from, std::size_t to, Random& random) {
+  std::vector<std::string> words(5000);
+  for (auto& word : words) {
+    word.resize(2 + random() % 9);
+    for (char& letter : word) letter = static_cast<char>('a' + random() % 26);
+    word += ' ';
+  }
+  std::exponential_distribution<> rank(1.0 / 300);
+  for (std::size_t at = from; at < to;) {
+    const auto& word = words[std::min<std::size_t>(static_cast<std::size_t>(rank(random)), words.size() - 1)];
+    const std::size_t count = std::min(word.size(), to - at);
+    std::memcpy(out.data() + at, word.data(), count);
+    at += count;
+  }
+}
+
+/// Records: pointers into one heap, small numbers, flags.
+void fill_records(std::string& out, std::size_t from, std::size_t to, Random& random) {
+  for (std::size_t at = from; at < to;) {
+    put(out, at, std::uint64_t{0x5581a0000000} + (random() & 0xfffff0U));
+    put(out, at, static_cast<std::uint32_t>(random() % 1000));
+    put(out, at, static_cast<std::uint32_t>(random() % 4));
+  }
+}
+
+/// A field of a simulation: smooth, with noise in the lower digits.
+void fill_floats(std::string& out, std::size_t from, std::size_t to, Random& random) {
+  std::normal_distribution<> noise(0, 1e-4);
+  for (std::size_t at = from; at < to;) {
+    const double place = static_cast<double>(at) * 1e-5;
+    put(out, at, std::sin(place) * (1 + noise(random)));
+  }
+}
+
+using Fill = void (*)(std::string&, std::size_t, std::size_t, Random&);
+constexpr std::array<Fill, 4> kFills = {fill_text, fill_records, fill_floats, fill_random};
+
+struct Kind {
+  std::string_view name;
+  std::function<void(std::string&, Random&)> fill;
+};
+
+std::vector<Kind> kinds() {
+  const auto all_of = [](Fill fill) {
+    return [fill](std::string& out, Random& random) { fill(out, 0, out.size(), random); };
+  };
+  const auto mixed = [](std::string& out, Random& random) {
+    constexpr std::size_t kRun = std::size_t{4} << 20U;
+    for (std::size_t at = 0; at < out.size(); at += kRun) {
+      kFills[at / kRun % kFills.size()](out, at, std::min(out.size(), at + kRun), random);
+    }
+  };
+  return {{"text", all_of(fill_text)},
+          {"records", all_of(fill_records)},
+          {"floats", all_of(fill_floats)},
+          {"random", all_of(fill_random)},
+          {"in turn", mixed}};
+}
+
+// --- measuring -------------------------------------------------------------------------------------------------------
+
+struct Way {
+  std::string_view name;
+  std::optional<std::size_t> only;  ///< of kCompressionWays
+};
+constexpr std::array<Way, 3> kWays = {{{"never", 0}, {"always", 2}, {"the rule", std::nullopt}}};
+
+struct Measured {
+  double seconds = 0;
+  std::uint64_t stored = 0;
+};
+
+Measured store(const std::filesystem::path& where, const std::string& memory, std::uint64_t rate, const Way& way) {
+  std::filesystem::create_directories(where);
+  auto files = make_file_backend(make_file_storage(where));
+  const std::string secret(SecretKey::kBytes, 'k');
+  Place place{make_limited_backend(std::move(files), {.upload_rate = rate, .burst = std::uint64_t{1} << 18U}),
+              TenantKeys(Sealing::kAes256Gcm, {{1, SecretKey(as_bytes(secret).first<SecretKey::kBytes>())}}),
+              make_process_gate()};
+  const auto repository = must(Repository::create(std::move(place)));
+  repository->compression().use_only(way.only);
+  const auto start = Clock::now();
+  auto writer = must(repository->begin("compression"));
+  Manifest manifest{.checkpoint = new_uuid(), .application = "compression"};
+  manifest.entries.push_back({"memory", must(writer->put_pages(MemoryPageSource(as_bytes(memory)), nullptr))});
+  must(writer->commit(std::move(manifest)));
+  const Measured measured{.seconds = std::chrono::duration<double>(Clock::now() - start).count(),
+                          .stored = must(repository->stats()).stored_bytes};
+  std::filesystem::remove_all(where);
+  return measured;
+}
+
+/// One line: a kind of data, a store. False when the rule is too slow.
+bool compare(const std::filesystem::path& where, const Kind& kind, const std::string& memory, std::uint64_t rate) {
+  std::array<std::vector<double>, kWays.size()> seconds;
+  std::array<std::uint64_t, kWays.size()> stored{};
+  for (int repetition = 0; repetition < kRepetitions; ++repetition) {
+    for (std::size_t way = 0; way < kWays.size(); ++way) {
+      const Measured measured = store(where, memory, rate, kWays.at(way));
+      seconds.at(way).push_back(measured.seconds);
+      stored.at(way) = measured.stored;
+    }
+  }
+  std::array<double, kWays.size()> median{};
+  for (std::size_t way = 0; way < kWays.size(); ++way) {
+    std::sort(seconds.at(way).begin(), seconds.at(way).end());
+    median.at(way) = seconds.at(way)[kRepetitions / 2];
+  }
+  const double ratio = median[2] / std::min(median[0], median[1]);
+  const std::string store_name = rate == 0 ? "no limit" : std::to_string(rate / 1'000'000) + " MB/s";
+  std::printf("%-8s %-9s %8.2f %8.2f %8.2f   %5.2f   %5.0f %5.0f\n", std::string(kind.name).c_str(), store_name.c_str(),
+              median[0], median[1], median[2], ratio, static_cast<double>(stored[1]) / 1048576,
+              static_cast<double>(stored[2]) / 1048576);
+  std::fflush(stdout);
+  return ratio <= kAllowed;
+}
+
+}  // namespace
+
+int main(int argc, char** argv) {
+  if (argc < 2) {
+    std::fprintf(stderr, "usage: compression_bench DIRECTORY [MIB]\n");
+    return 2;
+  }
+  const std::filesystem::path where = std::filesystem::path(argv[1]) / "compression";
+  const std::size_t mib = argc > 2 ? std::strtoull(argv[2], nullptr, 10) : 128;
+  std::printf("%zu MiB of   store        never   always the rule   ratio   MiB: always, rule\n", mib);
+  bool good = true;
+  for (const Kind& kind : kinds()) {
+    std::string memory(mib << 20U, '\0');
+    Random random(1);
+    kind.fill(memory, random);
+    for (const std::uint64_t rate : kRates) good = compare(where, kind, memory, rate) && good;
+  }
+  if (!good) std::fprintf(stderr, "the rule took more than %.2f times as long as the better of the two\n", kAllowed);
+  return good ? 0 : 1;
+}
