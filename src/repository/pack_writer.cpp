@@ -31,7 +31,7 @@ constexpr SegmentLimits limits_of(StreamKind kind) {
 constexpr std::size_t kMetadataWay = 3;
 static_assert(kCompressionWays[kMetadataWay] == Compression{.codec = Codec::kZstd, .level = 3});
 
-/// How fast a store is shows in packs that are not all latency.
+/// The commit of a smaller pack is all latency, and tells nothing of how fast the store is.
 constexpr std::uint64_t kTellingBytes = std::uint64_t{4} << 20U;
 
 using Clock = std::chrono::steady_clock;
@@ -125,7 +125,7 @@ void PackWriter::seal(const Segment& segment, Sealed& sealed, Worker& worker) co
 
 void PackWriter::learn(const Segment& segment, const Sealed& sealed) {
   const auto workers = static_cast<double>(workers_.size());
-  upload_seconds_ += sealed.sealing / workers;
+  store_.compression().uploaded(0, sealed.sealing / workers);
   if (segment.kind == StreamKind::kMetadata) return;
   store_.compression().compressed(static_cast<std::size_t>(segment.kind), segment.way, segment.raw.size(),
                                   sealed.packed.size(), sealed.compressing / workers);
@@ -156,7 +156,7 @@ Status PackWriter::write_pending() {
     if (!line.info.pages) line.lengths = std::move(segment.lengths);
     const auto start = Clock::now();
     CACS_TRY(object_->append(sealed.bytes));
-    upload_seconds_ += seconds_since(start);
+    store_.compression().uploaded(sealed.bytes.size(), seconds_since(start));
     end_ += sealed.bytes.size();
   }
   pending_.clear();
@@ -177,8 +177,7 @@ Status PackWriter::end_pack() {
   const auto start = Clock::now();
   CACS_ASSIGN(const std::uint64_t size, finish_pack(*object_, *pack, hooks_, end_));
   object_.reset();
-  if (size >= kTellingBytes) store_.compression().uploaded(size, upload_seconds_ + seconds_since(start));
-  upload_seconds_ = 0;
+  if (size >= kTellingBytes) store_.compression().uploaded(0, seconds_since(start));
   store_.add(std::move(pack), size, hooks_);
   stored_bytes_ += size;
   end_ = 0;

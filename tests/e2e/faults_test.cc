@@ -9,6 +9,9 @@
 
 #include <algorithm>
 #include <csignal>
+#include <iterator>
+#include <set>
+#include <vector>
 
 #include "base/io.h"
 #include "base/process.h"
@@ -34,36 +37,33 @@ class FaultsTest : public ServiceTest {
     return wait_operation(json_string_or(must("POST", "/coordinators/" + id + "/checkpoints/" + checkpoint), "id", ""));
   }
 
-  /// Flips a bit right in these bytes wherever a pack has them; in how many packs.
-  int flip_in_packs(const std::string& bytes) {
-    int flipped = 0;
+  std::set<std::filesystem::path> packs() {
+    std::set<std::filesystem::path> all;
     for (const auto& entry : std::filesystem::directory_iterator(dir_ / "state/nodes/local-0/repository/packs")) {
-      const std::string text = read_text_file(entry.path(), std::size_t{512} << 20U).value();
-      const std::size_t at = text.find(bytes);
-      if (at == std::string::npos) continue;
-      const UniqueFd fd(::open(entry.path().c_str(), O_WRONLY | O_CLOEXEC));
-      const char byte = static_cast<char>(text[at + bytes.size() / 2] ^ 4);
-      EXPECT_EQ(::pwrite(fd.get(), &byte, 1, static_cast<off_t>(at + bytes.size() / 2)), 1);
-      ++flipped;
+      all.insert(entry.path());
     }
-    return flipped;
+    return all;
+  }
+
+  /// Flips a bit in the middle of the one pack that is not among `before`. What fills more than half of it is hit:
+  /// everything in it is sealed, and its place cannot be looked for.
+  void damage_new_pack(const std::set<std::filesystem::path>& before, std::uintmax_t more_than_half) {
+    std::vector<std::filesystem::path> made;
+    std::ranges::set_difference(packs(), before, std::back_inserter(made));
+    ASSERT_EQ(made.size(), 1U);
+    const auto size = std::filesystem::file_size(made.front());
+    ASSERT_GT(more_than_half, size / 2) << "something else may be in the middle";
+    const UniqueFd fd(::open(made.front().c_str(), O_RDWR | O_CLOEXEC));
+    char byte = 0;
+    ASSERT_EQ(::pread(fd.get(), &byte, 1, static_cast<off_t>(size / 2)), 1);
+    byte = static_cast<char>(byte ^ 4);
+    ASSERT_EQ(::pwrite(fd.get(), &byte, 1, static_cast<off_t>(size / 2)), 1);
   }
 
   std::string exec_out(const std::string& id, const JsonArray& command) {
     return json_string_or(
         must("POST", "/coordinators/" + id + "/exec", boost::json::serialize(JsonObject{{"command", command}})),
         "stdout", "?");
-  }
-
-  /// 64 bytes of the middle of the pod's file.
-  std::string bytes_of_file(const std::string& id, const std::string& name) {
-    for (const auto& entry : std::filesystem::recursive_directory_iterator(dir_ / "state/nodes/local-0/delta/pods")) {
-      if (entry.path().filename() != name || entry.path().string().find(id) == std::string::npos) continue;
-      const std::string text = read_text_file(entry.path(), std::size_t{64} << 20U).value();
-      return text.substr(text.size() / 2, 64);
-    }
-    ADD_FAILURE() << "there is no " << name << " in the delta";
-    return {};
   }
 
   std::vector<std::string> events_of(const std::string& id, const std::string& kind) {
@@ -80,10 +80,13 @@ class FaultsTest : public ServiceTest {
   }
 };
 
+/// Of a file that does not shrink.
+constexpr std::uintmax_t kFileBytes = 8'000'000;
+
 /// Ticks, and makes a file of random bytes when the file /job/go is there.
 JsonArray ticking_with_file() {
   return {"sh", "-c",
-          "mkdir -p /job; i=0; while :; do echo tick $i; if [ -e /job/go ]; then head -c 2000000 /dev/urandom > "
+          "mkdir -p /job; i=0; while :; do echo tick $i; if [ -e /job/go ]; then head -c 8000000 /dev/urandom > "
           "/job/data.bin; rm /job/go; echo made; fi; i=$((i+1)); sleep 0.05; done"};
 }
 
@@ -91,11 +94,12 @@ TEST_F(FaultsTest, ARestartFromADamagedCheckpointIsRefusedAndNothingIsTornDown) 
   const std::string id = submit({{"command", ticking_with_file()}});
   ASSERT_TRUE(wait_output(id, "tick 5\n"));
   const std::string first = checkpoint(id);
+  const auto before_second = packs();
   exec_out(id, {"touch", "/job/go"});
   ASSERT_TRUE(wait_output(id, "made\n"));
   const std::string second = checkpoint(id);
   const std::string sum = exec_out(id, {"sha256sum", "/job/data.bin"});
-  ASSERT_EQ(flip_in_packs(bytes_of_file(id, "data.bin")), 1);
+  ASSERT_NO_FATAL_FAILURE(damage_new_pack(before_second, kFileBytes));
   const auto before = processes_of(id, "sh");
   ASSERT_EQ(before.size(), 1U);
 
@@ -130,10 +134,11 @@ TEST_F(FaultsTest, RecoveryGoesToTheNextOlderCheckpointByItselfAndSaysSo) {
   const std::string id = submit({{"command", ticking_with_file()}});
   ASSERT_TRUE(wait_output(id, "tick 5\n"));
   const std::string first = checkpoint(id);
+  const auto before_second = packs();
   exec_out(id, {"touch", "/job/go"});
   ASSERT_TRUE(wait_output(id, "made\n"));
   const std::string second = checkpoint(id);
-  ASSERT_EQ(flip_in_packs(bytes_of_file(id, "data.bin")), 1);
+  ASSERT_NO_FATAL_FAILURE(damage_new_pack(before_second, kFileBytes));
   EXPECT_GT(kill_program(id, "sh"), 0);
   ASSERT_TRUE(wait_until([&] {
     const JsonObject view = application(id);
@@ -244,11 +249,13 @@ class DurabilityTest : public FaultsTest {
   }
 };
 
-/// docs/repository.md, *Order of a commit*, as the kernel sees it; and the database after all of it.
+/// docs/repository-format.md, *What an interruption leaves*, as the kernel sees it; and the database after all of it.
+/// An object gets its name by a link to its temporary, whose bytes were synced, and has it for good when the directory
+/// was.
 TEST_F(DurabilityTest, EverythingOfACheckpointIsDurableBeforeItsManifestAndTheManifestBeforeTheDatabase) {
   const std::string id = submit({{"command", JsonArray{program("worker"), "10000", "/work", "20"}}});
   ASSERT_TRUE(wait_output(id, "round 20 "));
-  const std::string taken = checkpoint(id);
+  checkpoint(id);
   const std::string text = read_text_file(dir_ / "syncs").value();
   const auto lines = split(text, '\n');
   const std::string repository = (dir_ / "state/nodes/local-0/repository").string();
@@ -258,30 +265,35 @@ TEST_F(DurabilityTest, EverythingOfACheckpointIsDurableBeforeItsManifestAndTheMa
     }
     return lines.size();
   };
-  const std::string manifest = repository + "/manifests/" + taken + ".manifest";
-  const std::size_t synced = find("sync " + manifest + ".", 0);
-  const std::size_t renamed = find("rename " + manifest + ".", 0);
-  const std::size_t named = find("sync " + repository + "/manifests", renamed);
-  EXPECT_LT(synced, renamed);
-  EXPECT_LT(renamed, named);
-  ASSERT_LT(named, lines.size()) << text;
-  // No pack is named before its bytes are durable, and none after the manifest.
-  int packs = 0;
-  std::size_t last_pack = 0;
-  for (std::size_t i = 0; i < lines.size(); ++i) {
-    if (!lines[i].starts_with("rename " + repository + "/packs/")) continue;
-    ++packs;
-    last_pack = i;
-    const std::string temporary = split(lines[i], ' ')[1];
-    EXPECT_LT(find("sync " + temporary, 0), i) << temporary;
+  // What was named in this folder of the repository: the places of the names in the record.
+  const auto named_in = [&](const std::string& folder) {
+    std::vector<std::size_t> places;
+    for (std::size_t i = 0; i < lines.size(); ++i) {
+      const auto words = split(lines[i], ' ');
+      if (words[0] == "link" && words.at(2).starts_with(repository + "/" + folder + "/")) places.push_back(i);
+    }
+    return places;
+  };
+  const auto expect_synced_before = [&](std::size_t name) {
+    const std::string temporary = split(lines[name], ' ')[1];
+    EXPECT_LT(find("sync " + temporary, 0), name) << lines[name];
+  };
+  const auto manifests = named_in("manifests");
+  ASSERT_EQ(manifests.size(), 1U) << text;
+  const auto manifest = manifests.front();
+  expect_synced_before(manifest);
+  const std::size_t manifest_durable = find("sync " + repository + "/manifests", manifest);
+  ASSERT_LT(manifest_durable, lines.size()) << text;
+  EXPECT_EQ(lines[manifest_durable], "sync " + repository + "/manifests");
+  // No pack, and no piece, is named before its bytes are durable; all names are before the manifest is.
+  for (const std::string folder : {"packs", "pieces"}) {
+    const auto names = named_in(folder);
+    ASSERT_FALSE(names.empty()) << folder << "\n" << text;
+    for (const auto name : names) expect_synced_before(name);
+    EXPECT_LT(find("sync " + repository + "/" + folder, names.back()), manifest) << folder;
   }
-  EXPECT_GE(packs, 1);
-  const std::size_t packs_named = find("sync " + repository + "/packs", last_pack);
-  EXPECT_LT(last_pack, packs_named);
-  EXPECT_LT(packs_named, synced) << "the manifest was written before what it names";
   // That it is AVAILABLE was stored when all of this was done.
-  EXPECT_LT(find("sync " + (dir_ / "state/cacs.db-wal").string(), named), lines.size()) << text;
-  EXPECT_EQ(lines[find("sync " + repository + "/manifests", renamed)], "sync " + repository + "/manifests");
+  EXPECT_LT(find("sync " + (dir_ / "state/cacs.db-wal").string(), manifest_durable), lines.size()) << text;
 }
 
 /// The engine behind a script that, where it finds the file `kill-now`, stops the pod's init and kills the program

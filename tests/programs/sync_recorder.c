@@ -1,6 +1,6 @@
 /* Preloaded into a program, writes a line to the file $SYNC_RECORD for each of its calls that has to do with
- * durability, once it has succeeded: "sync PATH" or "rename FROM TO". The lines of all processes are in the order of
- * the calls.
+ * durability, once it has succeeded: "sync PATH", "rename FROM TO" or "link FROM TO". The lines of all processes are in
+ * the order of the calls.
  */
 #define _GNU_SOURCE
 #include <dlfcn.h>
@@ -42,5 +42,12 @@ int rename(const char* from, const char* to) {
   int (*real)(const char*, const char*) = (int (*)(const char*, const char*))dlsym(RTLD_NEXT, "rename");
   const int result = real(from, to);
   if (result == 0) record("rename", from, to);
+  return result;
+}
+
+int link(const char* from, const char* to) {
+  int (*real)(const char*, const char*) = (int (*)(const char*, const char*))dlsym(RTLD_NEXT, "link");
+  const int result = real(from, to);
+  if (result == 0) record("link", from, to);
   return result;
 }
