@@ -90,9 +90,9 @@ class PackWriter {
   PackHeader header_;
   std::string header_bytes_;
   SecretKey key_;
-  std::uint32_t number_ = 0;   ///< of the pack in the catalogue
-  std::uint64_t end_ = 0;      ///< of what was given to object_
-  std::uint64_t raw_ = 0;      ///< bytes added, before compression
+  std::uint32_t number_ = 0;  ///< of the pack in the catalogue
+  std::uint64_t end_ = 0;     ///< of what was given to object_
+  std::uint64_t raw_ = 0;     ///< bytes added, before compression
   std::uint32_t next_segment_ = 0;
   std::vector<Line> lines_;
   std::vector<std::uint64_t> hooks_;
