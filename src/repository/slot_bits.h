@@ -34,7 +34,7 @@ class SlotBits {
 
  private:
   static constexpr std::uint32_t kWord = 64;
-  static_assert(kMaxSegmentSlots == 4 * kWord);
+  static_assert(kMaxSegmentSlots == std::size_t{4} * kWord);
   static std::uint64_t bit_of(Slot slot) { return std::uint64_t{1} << (index_of(slot) % kWord); }
   std::uint64_t& word_of(Slot slot) {
     const std::uint32_t segment = segment_of(slot);
