@@ -58,7 +58,7 @@ std::vector<CommandSpec> all_commands() {
   return commands;
 }
 
-CommandLine::CommandLine()
+CommandLine::CommandLine(std::vector<CommandSpec> more)
     : app_(std::make_unique<CLI::App>(
           "CACS runs long programs, saves them while they run, and brings them back after a failure.", "cacs")),
       globals_(std::make_unique<Globals>()),
@@ -74,26 +74,81 @@ CommandLine::CommandLine()
   app_->add_flag("--utc", globals_->utc, "exact times in tables");
   app_->add_flag("-q,--quiet", globals_->quiet, "no progress and no remarks");
   app_->footer(exit_codes_help() + "\nExample:\n\n    cacs run -- lmp -in in.melt\n");
-  for (const auto& command : commands_) {
-    CLI::App* sub = app_->add_subcommand(command.name, command.summary);
-    sub->group(command.group);
-    sub->fallthrough();
-    sub->footer(footer_of(command));
-    command.setup(*sub);
-  }
+  commands_.insert(commands_.end(), std::make_move_iterator(more.begin()), std::make_move_iterator(more.end()));
+  for (const auto& command : commands_) add(command);
   // One command at most: in `cacs show ls` the second word is an application's name.
   app_->require_subcommand(0, 1);
 }
 
 CommandLine::~CommandLine() = default;
 
-const CommandSpec* CommandLine::chosen() const {
-  const auto chosen = app_->get_subcommands();
-  if (chosen.empty()) return nullptr;
-  const auto found = std::find_if(commands_.begin(), commands_.end(), [&](const CommandSpec& command) {
-    return command.name == chosen.front()->get_name();
+void CommandLine::add(const CommandSpec& command) {
+  const std::size_t space = command.name.find(' ');
+  CLI::App* parent = space == std::string::npos ? app_.get() : app_->get_subcommand(command.name.substr(0, space));
+  CLI::App* sub = parent->add_subcommand(space == std::string::npos ? command.name : command.name.substr(space + 1),
+                                         command.summary);
+  sub->group(command.group);
+  sub->fallthrough();
+  sub->footer(footer_of(command));
+  if (command.setup) command.setup(*sub);
+  if (!command.run) sub->require_subcommand(1, 1);
+  if (parent == app_.get()) return;
+  if (parent->get_require_subcommand_min() == 0) parent->require_subcommand(0, 1);
+  // What the parent wants when it is run by itself nobody owes to it here.
+  sub->preparse_callback([parent](std::size_t) {
+    for (CLI::Option* option : parent->get_options([](const CLI::Option* each) { return each->get_required(); })) {
+      option->required(false);
+    }
   });
+}
+
+const CommandSpec* CommandLine::chosen() const {
+  std::string name;
+  for (auto chosen = app_->get_subcommands(); !chosen.empty(); chosen = chosen.front()->get_subcommands()) {
+    name += (name.empty() ? "" : " ") + chosen.front()->get_name();
+  }
+  const auto found = std::find_if(commands_.begin(), commands_.end(),
+                                  [&](const CommandSpec& command) { return command.name == name; });
   return found == commands_.end() ? nullptr : &*found;
+}
+
+Status CommandLine::check_parents() const {
+  for (const CLI::App* app = app_.get(); !app->get_subcommands().empty();) {
+    const CLI::App* below = app->get_subcommands().front();
+    for (const CLI::Option* option : app->get_options()) {
+      if (app == app_.get() || option->count() == 0) continue;
+      return make_error(ErrorCode::kInvalidArgument,
+                        fmt::format("{} {}: {} belongs to `cacs {}` alone", app->get_name(), below->get_name(),
+                                    option->get_name(), app->get_name()),
+                        fmt::format("`cacs {} {} --help` explains it", app->get_name(), below->get_name()));
+    }
+    app = below;
+  }
+  return {};
+}
+
+std::optional<Error> CommandLine::unknown_command(const std::vector<std::string>& arguments) const {
+  std::string parent;
+  for (const auto& word : arguments) {
+    if (word.starts_with('-')) return std::nullopt;
+    std::vector<std::string_view> names;
+    const CommandSpec* match = nullptr;
+    for (const auto& command : commands_) {
+      if (!command.name.starts_with(parent)) continue;
+      const std::string_view name = std::string_view(command.name).substr(parent.size());
+      if (name.find(' ') == std::string_view::npos) names.push_back(name);
+      if (name == word) match = &command;
+    }
+    if (match == nullptr) {
+      const auto near = nearest_name(word, names);
+      return make_error(
+          ErrorCode::kInvalidArgument, "there is no command '" + parent + printable(word) + "'",
+          near ? "did you mean '" + parent + *near + "'?" : "`cacs " + parent + "--help` lists the commands");
+    }
+    if (match->run) return std::nullopt;
+    parent = match->name + " ";
+  }
+  return std::nullopt;
 }
 
 Error CommandLine::explain_usage(const std::string& message, const std::vector<std::string>& arguments) const {
@@ -136,6 +191,10 @@ std::optional<int> CommandLine::parse(std::vector<std::string> arguments, Termin
     terminal.error(explain_usage(problem.what(), given));
     return kExitUsage;
   }
+  if (const Status status = check_parents(); !status) {
+    terminal.error(status.error());
+    return kExitUsage;
+  }
   if (chosen() != nullptr) return std::nullopt;
   terminal.error(make_error(ErrorCode::kInvalidArgument, "no command given", "`cacs --help` lists the commands"));
   return kExitUsage;
@@ -151,14 +210,8 @@ int CommandLine::run(const std::vector<std::string>& arguments, const Roles& rol
   if (dashes != arguments.end()) trailing.assign(dashes + 1, arguments.end());
   const std::vector<std::string> own(arguments.begin(), dashes);
 
-  const auto word =
-      std::find_if(own.begin(), own.end(), [](const std::string& text) { return !text.starts_with('-'); });
-  std::vector<std::string_view> names;
-  for (const auto& command : commands_) names.emplace_back(command.name);
-  if (word == own.begin() && word != own.end() && std::find(names.begin(), names.end(), *word) == names.end()) {
-    const auto near = nearest_name(*word, names);
-    terminal.error(make_error(ErrorCode::kInvalidArgument, "there is no command '" + printable(*word) + "'",
-                              near ? "did you mean '" + *near + "'?" : "`cacs --help` lists the commands"));
+  if (const auto unknown = unknown_command(own)) {
+    terminal.error(*unknown);
     return kExitUsage;
   }
   if (const auto code = parse(own, terminal)) return *code;

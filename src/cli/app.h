@@ -17,7 +17,8 @@ namespace cacs::cli {
 /// The command line as a whole: parser, table of commands, and what the options that all of them take were set to.
 class CommandLine {
  public:
-  CommandLine();
+  /// `more` are commands of other components, after all_commands(); their parents may be among those.
+  explicit CommandLine(std::vector<CommandSpec> more = {});
   CommandLine(const CommandLine&) = delete;
   CommandLine& operator=(const CommandLine&) = delete;
   ~CommandLine();
@@ -29,7 +30,10 @@ class CommandLine {
 
  private:
   struct Globals;
+  void add(const CommandSpec& command);
   std::optional<int> parse(std::vector<std::string> arguments, Terminal& terminal);
+  [[nodiscard]] std::optional<Error> unknown_command(const std::vector<std::string>& arguments) const;
+  [[nodiscard]] Status check_parents() const;
   Error explain_usage(const std::string& message, const std::vector<std::string>& arguments) const;
   [[nodiscard]] const CommandSpec* chosen() const;
 

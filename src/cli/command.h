@@ -72,13 +72,17 @@ class Context {
 
 /// One command of the table that main's command line is made of. `setup` declares its options; `run` does it and
 /// returns the exit code. Both see the same options, which the maker of the command binds into them.
+///
+/// A name of two words ("repo init") is a subcommand of the first, which stands before it in the table. A command
+/// without `run` is nothing but the parent of others. One that has both ("checkpoint APP", "checkpoint diff") takes an
+/// argument that is a subcommand's name for the subcommand.
 struct CommandSpec {
   std::string name;
   std::string group;
-  std::string summary;  ///< one line
-  std::string example;  ///< a whole command line
-  std::string notes;    ///< more for --help and the documentation; may be empty
-  std::function<void(CLI::App&)> setup;
+  std::string summary;                   ///< one line
+  std::string example;                   ///< a whole command line
+  std::string notes;                     ///< more for --help and the documentation; may be empty
+  std::function<void(CLI::App&)> setup;  ///< may be empty
   std::function<Result<int>(Context&)> run;
 };
 

@@ -10,7 +10,7 @@ namespace cacs::cli {
 namespace {
 
 struct HelpOptions {
-  std::string topic;
+  std::vector<std::string> topic;
   bool markdown = false;
 };
 
@@ -25,13 +25,20 @@ Result<int> run_help(Context& context, const HelpOptions& options) {
     context.terminal().out(app.get_formatter()->make_help(&app, app.get_name(), CLI::AppFormatMode::Normal));
     return 0;
   }
-  const auto commands =
-      app.get_subcommands([&](const CLI::App* command) { return command->get_name() == options.topic; });
-  if (commands.empty()) {
-    return make_error(ErrorCode::kInvalidArgument, "there is no command '" + printable(options.topic) + "'",
-                      "`cacs help` lists them");
+  const CLI::App* command = &app;
+  std::string before;
+  std::string name;
+  for (const auto& word : options.topic) {
+    before += (before.empty() ? "" : " ") + command->get_name();
+    name += (name.empty() ? "" : " ") + word;
+    const auto found = command->get_subcommands([&](const CLI::App* each) { return each->get_name() == word; });
+    if (found.empty()) {
+      return make_error(ErrorCode::kInvalidArgument, "there is no command '" + printable(name) + "'",
+                        "`cacs help` lists them");
+    }
+    command = found.front();
   }
-  context.terminal().out(commands.front()->help(app.get_name()));
+  context.terminal().out(command->help(before));
   return 0;
 }
 
@@ -64,7 +71,7 @@ CommandSpec make_help_command() {
           .example = "cacs help run",
           .setup =
               [options](CLI::App& app) {
-                app.add_option("TOPIC", options->topic, "the command");
+                app.add_option("TOPIC", options->topic, "the command: one word, or two")->expected(1, 2);
                 app.add_flag("--markdown", options->markdown, "everything, as it stands in docs/cli.md");
               },
           .run = [options](Context& context) { return run_help(context, *options); }};

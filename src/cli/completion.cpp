@@ -27,10 +27,20 @@ std::string joined(const std::vector<std::string>& words, std::string_view separ
   return fmt::format("{}", fmt::join(words, separator));
 }
 
+/// First words: the commands that are not below another.
 std::vector<std::string> command_names(const CommandTree& tree) {
   std::vector<std::string> names;
-  for (const auto& command : tree.commands) names.push_back(command.name);
+  for (const auto& command : tree.commands) {
+    if (command.name.find(' ') == std::string::npos) names.push_back(command.name);
+  }
   return names;
+}
+
+/// A command's name as one word of a pattern in `case`.
+std::string pattern_of(const TreeCommand& command) {
+  const std::size_t space = command.name.find(' ');
+  return space == std::string::npos ? command.name
+                                    : command.name.substr(0, space) + "\\ " + command.name.substr(space + 1);
 }
 
 std::vector<std::string> flags_of(const std::vector<TreeOption>& options) {
@@ -73,7 +83,7 @@ std::string bash_values(const CommandTree& tree) {
           fmt::format("    {}) {}; return ;;\n", joined(patterns, "|"), bash_reply(completer_of(option), option, tree));
     }
   };
-  for (const auto& command : tree.commands) add(command.name, command.options);
+  for (const auto& command : tree.commands) add(pattern_of(command), command.options);
   add("*", tree.options);
   return text;
 }
@@ -83,8 +93,16 @@ std::string bash_positionals(const TreeCommand& command, const CommandTree& tree
   std::size_t index = 0;
   for (const auto& option : command.options) {
     if (!option.flags.empty()) continue;
+    const bool first = index == 0;
     const std::string pattern = option.many ? "*" : std::to_string(index++);
     text += fmt::format("        {}) {} ;;\n", pattern, bash_reply(completer_of(option), option, tree));
+    if (!first || command.below.empty()) continue;
+    text.resize(text.size() - std::string_view(" ;;\n").size());
+    text += fmt::format("; COMPREPLY+=($(compgen -W {} -- \"$cur\")) ;;\n", shell_quoted(joined(command.below, " ")));
+  }
+  if (!command.runs) {
+    text += fmt::format("        0) COMPREPLY=($(compgen -W {} -- \"$cur\")) ;;\n",
+                        shell_quoted(joined(command.below, " ")));
   }
   return text.empty() ? "" : "      case ${#positional[@]} in\n" + text + "      esac\n";
 }
@@ -95,7 +113,7 @@ std::string bash_value_flags(const CommandTree& tree) {
   for (const auto& command : tree.commands) {
     for (const auto& option : command.options) {
       if (option.value.empty()) continue;
-      for (const auto& flag : option.flags) text += fmt::format("{}\\ {}|", command.name, flag);
+      for (const auto& flag : option.flags) text += fmt::format("{}\\ {}|", pattern_of(command), flag);
     }
   }
   for (const auto& option : tree.options) {
@@ -104,6 +122,23 @@ std::string bash_value_flags(const CommandTree& tree) {
   }
   if (!text.empty()) text.pop_back();
   return text;
+}
+
+/// The word after a parent's name may be part of the command's name.
+std::string bash_words(const CommandTree& tree) {
+  std::vector<std::string> nested;
+  for (const auto& command : tree.commands) {
+    if (pattern_of(command) != command.name) nested.push_back(pattern_of(command));
+  }
+  std::string text = "    if [[ -z $command ]]; then command=$word; continue; fi\n";
+  if (!nested.empty()) {
+    text += fmt::format(
+        "    if ((${{#positional[@]}} == 0)); then\n"
+        "      case \"$command $word\" in {}) command=\"$command $word\"; continue ;; esac\n"
+        "    fi\n",
+        joined(nested, "|"));
+  }
+  return text + "    positional+=(\"$word\")\n";
 }
 
 std::string render_bash(const CommandTree& tree) {
@@ -125,8 +160,8 @@ std::string render_bash(const CommandTree& tree) {
   text +=
       "    esac\n"
       "    previous=''\n"
-      "    if [[ $word == -* ]]; then continue; fi\n"
-      "    if [[ -z $command ]]; then command=$word; else positional+=(\"$word\"); fi\n"
+      "    if [[ $word == -* ]]; then continue; fi\n" +
+      bash_words(tree) +
       "  done\n"
       "  if ((i == COMP_CWORD)); then previous=''; fi\n"
       "  case \"$command $previous\" in\n";
@@ -135,7 +170,7 @@ std::string render_bash(const CommandTree& tree) {
   text += fmt::format("    '') COMPREPLY=($(compgen -W {} -- \"$cur\")) ;;\n",
                       shell_quoted(joined(command_names(tree), " ") + " " + joined(flags_of(tree.options), " ")));
   for (const auto& command : tree.commands) {
-    text += fmt::format("    {})\n      if [[ $cur == -* ]]; then\n", command.name);
+    text += fmt::format("    {})\n      if [[ $cur == -* ]]; then\n", pattern_of(command));
     text +=
         fmt::format("        COMPREPLY=($(compgen -W {} -- \"$cur\")); return\n      fi\n",
                     shell_quoted(joined(flags_of(command.options), " ") + " " + joined(flags_of(tree.options), " ")));
@@ -192,6 +227,23 @@ std::string zsh_arguments(const std::vector<TreeOption>& options, const CommandT
   return text;
 }
 
+std::string zsh_case(const TreeCommand& command, const CommandTree& tree) {
+  const std::string own = "_arguments" + zsh_arguments(command.options, tree) + zsh_arguments(tree.options, tree);
+  if (command.below.empty()) return fmt::format("      {}) {} ;;\n", command.name, own);
+  // The second word may be that of a command below: then the rest is completed as if it were the first.
+  std::string text = fmt::format("      {})\n        if (( CURRENT == 2 )); then compadd -- {}; fi\n", command.name,
+                                 joined(command.below, " "));
+  text += "        case ${words[2]} in\n";
+  for (const auto& below : tree.commands) {
+    const std::string prefix = command.name + " ";
+    if (!below.name.starts_with(prefix)) continue;
+    text += fmt::format("        ({}) if (( CURRENT > 2 )); then shift words; (( CURRENT-- )); fi; _arguments{}{} ;;\n",
+                        below.name.substr(prefix.size()), zsh_arguments(below.options, tree),
+                        zsh_arguments(tree.options, tree));
+  }
+  return text + "        (*) " + own + " ;;\n        esac ;;\n";
+}
+
 std::string render_zsh(const CommandTree& tree) {
   std::string text =
       "#compdef cacs\n"
@@ -206,6 +258,7 @@ std::string render_zsh(const CommandTree& tree) {
       "  words_all=($words)\n"
       "  commands=(\n";
   for (const auto& command : tree.commands) {
+    if (command.name.find(' ') != std::string::npos) continue;
     text += "    " + shell_quoted(command.name + ":" + zsh_text(command.summary)) + "\n";
   }
   text += "  )\n  _arguments -C" + zsh_arguments(tree.options, tree) +
@@ -215,8 +268,7 @@ std::string render_zsh(const CommandTree& tree) {
           "    argument)\n"
           "      case ${words[1]} in\n";
   for (const auto& command : tree.commands) {
-    text += fmt::format("      {}) _arguments{}{} ;;\n", command.name, zsh_arguments(command.options, tree),
-                        zsh_arguments(tree.options, tree));
+    if (command.name.find(' ') == std::string::npos) text += zsh_case(command, tree);
   }
   // Autoloaded from a directory of $fpath the file itself is the function; sourced, it only declares it.
   return text +
@@ -253,9 +305,13 @@ std::string render_fish(const CommandTree& tree) {
       "complete -c cacs -f\n";
   for (const auto& option : tree.options) text += fish_option("", option, tree);
   for (const auto& command : tree.commands) {
-    text += fmt::format("complete -c cacs -n __fish_use_subcommand -a {} -d {}\n", command.name,
-                        shell_quoted(command.summary));
-    const std::string condition = "__fish_seen_subcommand_from " + command.name;
+    const std::string seen = "__fish_seen_subcommand_from ";
+    const std::size_t space = command.name.find(' ');
+    const std::string parent = space == std::string::npos ? "" : command.name.substr(0, space);
+    const std::string word = space == std::string::npos ? command.name : command.name.substr(space + 1);
+    const std::string when = parent.empty() ? "__fish_use_subcommand" : shell_quoted(seen + parent);
+    text += fmt::format("complete -c cacs -n {} -a {} -d {}\n", when, word, shell_quoted(command.summary));
+    const std::string condition = (parent.empty() ? "" : seen + parent + "; and ") + seen + word;
     for (const auto& option : command.options) text += fish_option(condition, option, tree);
   }
   return text;

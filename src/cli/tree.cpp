@@ -40,6 +40,7 @@ std::vector<TreeOption> read_options(const CLI::App& app) {
 }
 
 std::string synopsis(const TreeCommand& command) {
+  if (!command.runs) return fmt::format("cacs {} {{{}}}", command.name, fmt::join(command.below, "|"));
   std::string text = "cacs " + command.name + " [OPTIONS]";
   for (const auto& option : command.options) {
     if (!option.flags.empty()) continue;
@@ -85,16 +86,31 @@ std::string exit_section() {
 
 }  // namespace
 
+namespace {
+
+void read_commands(const CLI::App& app, const std::string& parent, std::vector<TreeCommand>& out) {
+  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
+    TreeCommand command{.name = parent + sub->get_name(),
+                        .group = sub->get_group(),
+                        .summary = sub->get_description(),
+                        .footer = sub->get_footer(),
+                        .options = read_options(*sub),
+                        .runs = sub->get_require_subcommand_min() == 0};
+    for (const CLI::App* below : sub->get_subcommands([](const CLI::App*) { return true; })) {
+      command.below.push_back(below->get_name());
+    }
+    const std::string prefix = command.name + " ";
+    out.push_back(std::move(command));
+    read_commands(*sub, prefix, out);
+  }
+}
+
+}  // namespace
+
 CommandTree read_tree(const CLI::App& app) {
   CommandTree tree;
   tree.options = read_options(app);
-  for (const CLI::App* sub : app.get_subcommands([](const CLI::App*) { return true; })) {
-    tree.commands.push_back({.name = sub->get_name(),
-                             .group = sub->get_group(),
-                             .summary = sub->get_description(),
-                             .footer = sub->get_footer(),
-                             .options = read_options(*sub)});
-  }
+  read_commands(app, "", tree.commands);
   return tree;
 }
 

@@ -21,16 +21,18 @@ struct TreeOption {
 };
 
 struct TreeCommand {
-  std::string name;
+  std::string name;  ///< two words ("repo init") where it is below another
   std::string group;
   std::string summary;
   std::string footer;  ///< example and notes
   std::vector<TreeOption> options;
+  std::vector<std::string> below;  ///< second words of the commands below it
+  bool runs = true;                ///< it does something by itself
 };
 
 struct CommandTree {
-  std::vector<TreeOption> options;  ///< those that every command takes
-  std::vector<TreeCommand> commands;
+  std::vector<TreeOption> options;    ///< those that every command takes
+  std::vector<TreeCommand> commands;  ///< those below another one right behind it
 };
 
 /// What the command line was built as: read from the parser itself, so that it cannot differ from it.

@@ -11,6 +11,7 @@
 #include "main/node_roles.h"
 #include "main/paths.h"
 #include "main/server_role.h"
+#include "tools/commands.h"
 
 namespace {
 
@@ -40,6 +41,6 @@ int main(int argc, char** argv) {
   roles.server = cacs::main::run_server_role;
   roles.check = cacs::main::check_machine;
   const auto program = cacs::main::own_program();
-  cacs::cli::CommandLine line;
+  cacs::cli::CommandLine line(cacs::tools::commands());
   return line.run(arguments, roles, program ? *program : std::filesystem::path());
 }
