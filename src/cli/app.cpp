@@ -83,10 +83,10 @@ CommandLine::CommandLine(std::vector<CommandSpec> more)
 CommandLine::~CommandLine() = default;
 
 void CommandLine::add(const CommandSpec& command) {
-  const std::size_t space = command.name.find(' ');
-  CLI::App* parent = space == std::string::npos ? app_.get() : app_->get_subcommand(command.name.substr(0, space));
-  CLI::App* sub = parent->add_subcommand(space == std::string::npos ? command.name : command.name.substr(space + 1),
-                                         command.summary);
+  CLI::App* parent = app_.get();
+  std::vector<std::string> words = split(command.name, ' ');
+  for (; words.size() > 1; words.erase(words.begin())) parent = parent->get_subcommand(words.front());
+  CLI::App* sub = parent->add_subcommand(words.front(), command.summary);
   sub->group(command.group);
   sub->fallthrough();
   sub->footer(footer_of(command));

@@ -73,7 +73,8 @@ class Context {
 /// One command of the table that main's command line is made of. `setup` declares its options; `run` does it and
 /// returns the exit code. Both see the same options, which the maker of the command binds into them.
 ///
-/// A name of two words ("repo init") is a subcommand of the first, which stands before it in the table. A command
+/// A name of several words ("repo init", "repo key add") is a subcommand of the one of all but its last word, which
+/// stands before it in the table. A command
 /// without `run` is nothing but the parent of others. One that has both ("checkpoint APP", "checkpoint diff") takes an
 /// argument that is a subcommand's name for the subcommand.
 struct CommandSpec {

@@ -71,7 +71,7 @@ CommandSpec make_help_command() {
           .example = "cacs help run",
           .setup =
               [options](CLI::App& app) {
-                app.add_option("TOPIC", options->topic, "the command: one word, or two")->expected(1, 2);
+                app.add_option("TOPIC", options->topic, "the command: one word, or more")->expected(1, 3);
                 app.add_flag("--markdown", options->markdown, "everything, as it stands in docs/cli.md");
               },
           .run = [options](Context& context) { return run_help(context, *options); }};

@@ -1,5 +1,8 @@
 #include <fmt/format.h>
 
+#include <algorithm>
+
+#include "base/text.h"
 #include "cli/format.h"
 #include "cli/tree.h"
 
@@ -38,9 +41,7 @@ std::vector<std::string> command_names(const CommandTree& tree) {
 
 /// A command's name as one word of a pattern in `case`.
 std::string pattern_of(const TreeCommand& command) {
-  const std::size_t space = command.name.find(' ');
-  return space == std::string::npos ? command.name
-                                    : command.name.substr(0, space) + "\\ " + command.name.substr(space + 1);
+  return fmt::format("{}", fmt::join(split(command.name, ' '), "\\ "));
 }
 
 std::vector<std::string> flags_of(const std::vector<TreeOption>& options) {
@@ -227,21 +228,19 @@ std::string zsh_arguments(const std::vector<TreeOption>& options, const CommandT
   return text;
 }
 
-std::string zsh_case(const TreeCommand& command, const CommandTree& tree) {
+/// What follows a command's name. The next word may be that of a command below: then the rest is completed as if that
+/// were the first.
+std::string zsh_rest(const TreeCommand& command, const CommandTree& tree) {
   const std::string own = "_arguments" + zsh_arguments(command.options, tree) + zsh_arguments(tree.options, tree);
-  if (command.below.empty()) return fmt::format("      {}) {} ;;\n", command.name, own);
-  // The second word may be that of a command below: then the rest is completed as if it were the first.
-  std::string text = fmt::format("      {})\n        if (( CURRENT == 2 )); then compadd -- {}; fi\n", command.name,
+  if (command.below.empty()) return own;
+  std::string text = fmt::format("if (( CURRENT == 2 )); then compadd -- {}; fi\n        case ${{words[2]}} in\n",
                                  joined(command.below, " "));
-  text += "        case ${words[2]} in\n";
-  for (const auto& below : tree.commands) {
-    const std::string prefix = command.name + " ";
-    if (!below.name.starts_with(prefix)) continue;
-    text += fmt::format("        ({}) if (( CURRENT > 2 )); then shift words; (( CURRENT-- )); fi; _arguments{}{} ;;\n",
-                        below.name.substr(prefix.size()), zsh_arguments(below.options, tree),
-                        zsh_arguments(tree.options, tree));
+  for (const auto& word : command.below) {
+    const auto below = std::ranges::find(tree.commands, command.name + " " + word, &TreeCommand::name);
+    text += fmt::format("        ({}) if (( CURRENT > 2 )); then shift words; (( CURRENT-- )); fi; {} ;;\n", word,
+                        zsh_rest(*below, tree));
   }
-  return text + "        (*) " + own + " ;;\n        esac ;;\n";
+  return text + "        (*) " + own + " ;;\n        esac";
 }
 
 std::string render_zsh(const CommandTree& tree) {
@@ -268,7 +267,8 @@ std::string render_zsh(const CommandTree& tree) {
           "    argument)\n"
           "      case ${words[1]} in\n";
   for (const auto& command : tree.commands) {
-    if (command.name.find(' ') == std::string::npos) text += zsh_case(command, tree);
+    if (command.name.find(' ') != std::string::npos) continue;
+    text += fmt::format("      {}) {} ;;\n", command.name, zsh_rest(command, tree));
   }
   // Autoloaded from a directory of $fpath the file itself is the function; sourced, it only declares it.
   return text +
@@ -305,13 +305,13 @@ std::string render_fish(const CommandTree& tree) {
       "complete -c cacs -f\n";
   for (const auto& option : tree.options) text += fish_option("", option, tree);
   for (const auto& command : tree.commands) {
-    const std::string seen = "__fish_seen_subcommand_from ";
-    const std::size_t space = command.name.find(' ');
-    const std::string parent = space == std::string::npos ? "" : command.name.substr(0, space);
-    const std::string word = space == std::string::npos ? command.name : command.name.substr(space + 1);
-    const std::string when = parent.empty() ? "__fish_use_subcommand" : shell_quoted(seen + parent);
-    text += fmt::format("complete -c cacs -n {} -a {} -d {}\n", when, word, shell_quoted(command.summary));
-    const std::string condition = (parent.empty() ? "" : seen + parent + "; and ") + seen + word;
+    std::vector<std::string> seen;
+    for (const auto& each : split(command.name, ' ')) seen.push_back("__fish_seen_subcommand_from " + each);
+    const std::string condition = joined(seen, "; and ");
+    seen.pop_back();
+    const std::string when = seen.empty() ? "__fish_use_subcommand" : shell_quoted(joined(seen, "; and "));
+    text += fmt::format("complete -c cacs -n {} -a {} -d {}\n", when, command.name.substr(command.name.rfind(' ') + 1),
+                        shell_quoted(command.summary));
     for (const auto& option : command.options) text += fish_option(condition, option, tree);
   }
   return text;

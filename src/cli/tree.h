@@ -21,12 +21,12 @@ struct TreeOption {
 };
 
 struct TreeCommand {
-  std::string name;  ///< two words ("repo init") where it is below another
+  std::string name;  ///< several words ("repo init") where it is below another
   std::string group;
   std::string summary;
   std::string footer;  ///< example and notes
   std::vector<TreeOption> options;
-  std::vector<std::string> below;  ///< second words of the commands below it
+  std::vector<std::string> below;  ///< last words of the commands right below it
   bool runs = true;                ///< it does something by itself
 };
 

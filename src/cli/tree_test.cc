@@ -95,6 +95,18 @@ std::vector<CommandSpec> nested(std::string* ran) {
              app.add_option("--colour", *word, "how")->check(CLI::IsMember({"red", "green"}));
            },
        .run = note("store open")},
+      {.name = "store deep",
+       .group = "",
+       .summary = "go down",
+       .example = "cacs store deep er",
+       .setup = {},
+       .run = {}},
+      {.name = "store deep er",
+       .group = "",
+       .summary = "go further",
+       .example = "cacs store deep er",
+       .setup = [word](CLI::App& app) { app.add_option("--far", *word, "how far"); },
+       .run = note("store deep er")},
       {.name = "checkpoint diff",
        .group = "",
        .summary = "compare two",
@@ -116,6 +128,7 @@ TEST(Nesting, TheSecondWordChoosesTheCommand) {
   EXPECT_EQ(run_nested({"-q", "store", "open", "diff", "--utc"}), "store open");
   EXPECT_EQ(run_nested({"checkpoint", "diff", "a"}), "checkpoint diff a");
   EXPECT_EQ(run_nested({"checkpoint", "diff", "diff"}), "checkpoint diff diff");
+  EXPECT_EQ(run_nested({"store", "deep", "er", "--far", "1", "-q"}), "store deep er");
   EXPECT_EQ(run_nested({"store", "open", "--help"}), "exit 0");
   EXPECT_EQ(run_nested({"help", "store", "open"}), "exit 0");
 }
@@ -124,6 +137,8 @@ TEST(Nesting, WhatIsNotThereOrBelongsToTheParentIsRefused) {
   for (const std::vector<std::string>& arguments :
        std::vector<std::vector<std::string>>{{"store"},
                                              {"store", "opn"},
+                                             {"store", "deep"},
+                                             {"store", "deep", "es"},
                                              {"store", "--colour", "red", "open"},
                                              {"open"},
                                              {"help", "store", "opn"},
@@ -145,17 +160,19 @@ TEST(Nesting, HelpAndCompletionKnowBothWords) {
   const CommandTree tree = read_tree(line.app());
   EXPECT_NE(render_markdown(tree).find("## cacs store open\n\nopen one.\n\n```\ncacs store open [OPTIONS] [WHAT]"),
             std::string::npos);
-  EXPECT_NE(render_markdown(tree).find("```\ncacs store {open}\n```"), std::string::npos);
+  EXPECT_NE(render_markdown(tree).find("```\ncacs store {open|deep}\n```"), std::string::npos);
   EXPECT_EQ(line.app().help().find("open one"), std::string::npos);
   const std::string bash = render_completion(tree, "bash");
   EXPECT_EQ(offered_by(bash, "cacs sto", 1), "store ");
-  EXPECT_EQ(offered_by(bash, "cacs store ''", 2), "open ");
+  EXPECT_EQ(offered_by(bash, "cacs store ''", 2), "open deep ");
   EXPECT_EQ(offered_by(bash, "cacs -o json store open --col", 5), "--colour ");
   EXPECT_EQ(offered_by(bash, "cacs store open --colour gr", 4), "green ");
+  EXPECT_EQ(offered_by(bash, "cacs store deep ''", 3), "er ");
+  EXPECT_EQ(offered_by(bash, "cacs store deep er --fa", 4), "--far ");
   EXPECT_EQ(offered_by(bash, "cacs checkpoint ''", 2), "lj-melt 0193a4f2 diff ");
   EXPECT_EQ(offered_by(bash, "cacs checkpoint lj-melt --wa", 3), "--wait ");
-  EXPECT_NE(render_completion(tree, "fish").find("-n '__fish_seen_subcommand_from store' -a open"), std::string::npos);
-  EXPECT_NE(render_completion(tree, "zsh").find("compadd -- open"), std::string::npos);
+  EXPECT_NE(render_completion(tree, "fish").find("-n '__fish_seen_subcommand_from store' -a deep"), std::string::npos);
+  EXPECT_NE(render_completion(tree, "zsh").find("compadd -- open deep"), std::string::npos);
 }
 
 /// CACS_UPDATE_GOLDEN=1 writes the files instead; then look at the difference before committing it.

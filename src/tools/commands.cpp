@@ -1,9 +1,9 @@
 #include "tools/commands.h"
 
-#include "base/result.h"
+#include "tools/repo_commands.h"
 
 namespace cacs::tools {
 
-std::vector<cli::CommandSpec> commands() { return {}; }
+std::vector<cli::CommandSpec> commands() { return repo_commands(); }
 
 }  // namespace cacs::tools

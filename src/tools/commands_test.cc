@@ -43,7 +43,7 @@ TEST(Help, EveryCommandHasAnExampleOfItself) {
     EXPECT_TRUE(names.insert(command.name).second) << command.name;
     EXPECT_TRUE(command.example.starts_with("cacs " + command.name)) << command.name;
     EXPECT_FALSE(command.summary.empty() || command.summary.ends_with('.')) << command.name;
-    const std::size_t space = command.name.find(' ');
+    const std::size_t space = command.name.rfind(' ');
     EXPECT_TRUE(space == std::string::npos || names.contains(command.name.substr(0, space)))
         << command.name << " has no parent";
   }
