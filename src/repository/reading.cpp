@@ -67,6 +67,22 @@ Result<PageLayout> Repository::page_layout(const BlobRef& blob) {
   return std::move(map.layout);
 }
 
+Result<PageLayout> Repository::stored_pages(const BlobRef& blob) {
+  ReadContext context(core_->keys());
+  return repository::stored_pages(core_->store, context, blob);
+}
+
+Status Repository::compare_pages(const BlobRef& one, const BlobRef& other, const PageRange& range,
+                                 const VisitPages& visit) {
+  ReadContext context(core_->keys());
+  return repository::compare_pages(core_->store, context, one, other, range, visit);
+}
+
+Result<FileDifference> Repository::compare_files(const BlobRef& one, const BlobRef& other) {
+  ReadContext context(core_->keys());
+  return repository::compare_files(core_->store, context, one, other);
+}
+
 Status Repository::verify(std::string_view checkpoint, const std::function<void(std::uint64_t)>& progress) {
   CACS_ASSIGN(const Manifest manifest, load(checkpoint));
   std::uint64_t done = 0;

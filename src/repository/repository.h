@@ -14,6 +14,7 @@
 #include "base/result.h"
 #include "base/uuid.h"
 #include "repository/codec/compression_policy.h"
+#include "repository/compare.h"
 #include "repository/core.h"
 #include "repository/page_source.h"
 #include "repository/stream.h"
@@ -163,6 +164,10 @@ class Repository {
   Result<std::unique_ptr<BlobReader>> open_reader(const BlobRef& blob);
   /// Where the pages of a page map belong, in the order of the stream; empty: page n of the stream is page n.
   Result<PageLayout> page_layout(const BlobRef& blob);
+  /// What compare.h has, of blobs of this repository.
+  Result<PageLayout> stored_pages(const BlobRef& blob);
+  Status compare_pages(const BlobRef& one, const BlobRef& other, const PageRange& range, const VisitPages& visit);
+  Result<FileDifference> compare_files(const BlobRef& one, const BlobRef& other);
 
   /// Removes what no manifest and no piece reaches. Refuses with kCorrupt, changing nothing, when a manifest, piece or
   /// list cannot be read, or a slot that is needed is missing: remove the checkpoint that it names first.
