@@ -186,7 +186,8 @@ Result<std::shared_ptr<const MemoryBranch>> MemoryBranch::load(repository::Repos
 }
 
 MemoryWindow MemoryBranch::window_of(const ProcessMemory& process, const Region& region) const {
-  if (!region.shared_id) return {.memory = process.own, .start = region.start};
+  // What a process wrote to a private mapping of a memfd is its own.
+  if (!region.shared_id || (region.flags & MAP_SHARED) == 0) return {.memory = process.own, .start = region.start};
   const auto shared = shared_.find(*region.shared_id);
   return {.memory = shared == shared_.end() ? nullptr : shared->second, .start = region.offset};
 }
