@@ -1,5 +1,7 @@
 #include "inspect/diff.h"
 
+#include <fcntl.h>
+
 #include "inspect/test_support.h"
 
 namespace cacs::inspect {

@@ -66,7 +66,9 @@ TEST(CheckpointTree, FilesAreAsTheyWereCaptured) {
   std::filesystem::create_symlink("../large", root / "dir/sub/link");
   std::filesystem::create_hard_link(root / "dir/large", root / "dir/twin");
   const bool is_root = ::geteuid() == 0;
-  if (is_root) ASSERT_EQ(::mknod((root / "gone").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  if (is_root) {
+    ASSERT_EQ(::mknod((root / "gone").c_str(), S_IFCHR, makedev(0, 0)), 0);
+  }
   const auto tree = checkpoints.tree(checkpoints.take({}));
 
   Names expected = {"dir", "dir!", "empty"};
@@ -95,7 +97,9 @@ TEST(CheckpointTree, FilesAreAsTheyWereCaptured) {
   EXPECT_EQ(checkpoints.bytes(*tree, "pod-0/files/empty"), "");
   EXPECT_EQ(tree->find("pod-0/files/dir/sub/link")->type, EntryType::kSymlink);
   EXPECT_EQ(tree->find("pod-0/files/dir/sub/link")->target, "../large");
-  if (is_root) EXPECT_TRUE(tree->find("pod-0/files/gone")->whiteout);
+  if (is_root) {
+    EXPECT_TRUE(tree->find("pod-0/files/gone")->whiteout);
+  }
   const auto folder = tree->find("pod-0/files/dir");
   ASSERT_OK(folder);
   EXPECT_EQ(open_file_reader(checkpoints.repository(), *folder).error().code, ErrorCode::kInvalidArgument);
