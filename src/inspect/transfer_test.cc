@@ -77,7 +77,7 @@ class Transfer : public testing::Test {
     checkpoints_.write("empty", "");
     checkpoints_.write("zeros", std::string(1 << 20U, '\0'));
     std::filesystem::create_symlink("dir", checkpoints_.files() / "link");
-    std::string shared = repository::random_bytes(9 << 20U, 2);
+    std::string shared = repository::random_bytes(4 << 20U, 2);
     shared.replace(1 << 20U, 2 << 20U, 2 << 20U, '\0');
     ASSERT_TRUE(write_file_durably(checkpoints_.shared() / "segment", shared + "odd").ok());
     ASSERT_TRUE(write_file_durably(checkpoints_.shared() / "nothing", std::string(8192, '\0')).ok());
@@ -313,13 +313,13 @@ TEST(Import, HostileRecordsAreRefused) {
 }
 
 TEST(Import, PagesComeInPartsThatAreNotThoseOfTheReader) {
-  const std::string text = repository::random_bytes(40 << 20U, 9);
+  const std::string text = repository::random_bytes(12 << 20U, 9);
   const repository::TestStore store;
   const auto repository = make_repository(store);
   auto writer = repository->begin("test");
   ASSERT_OK(writer);
   repository::PageLayout layout;
-  for (std::uint64_t i = 0; i < 10'240; i += 10) layout.push_back({.page = 7 + i * 3, .count = 10});
+  for (std::uint64_t i = 0; i < 3072; i += 8) layout.push_back({.page = 7 + i * 3, .count = 8});
   auto blob = (*writer)->put_pages(repository::MemoryPageSource(as_bytes(text)), layout, nullptr);
   ASSERT_OK(blob);
   repository::Manifest manifest;
