@@ -26,7 +26,9 @@ constexpr std::size_t kCopyBytes = std::size_t{1} << 20U;
 constexpr std::string_view kListingSuffix = ".listing";
 constexpr std::string_view kBaseRecord = "/base.record";
 
-bool names_others(const Entry& entry) { return entry.name.ends_with(kListingSuffix) || entry.name.ends_with(kBaseRecord); }
+bool names_others(const Entry& entry) {
+  return entry.name.ends_with(kListingSuffix) || entry.name.ends_with(kBaseRecord);
+}
 
 JsonObject head_of(const repository::Manifest& manifest) {
   JsonArray pieces;

@@ -138,15 +138,12 @@ class Lister {
   }
 
   Status directory(const std::string& path) {
-    std::vector<std::string> below;
-    CACS_TRY(tree_.list(path, [&](std::string_view name, const Node& node) -> Status {
-      std::string full = path.empty() ? std::string(name) : path + '/' + std::string(name);
-      if (!options_.recursive) return print(full, node);
+    return tree_.list(path, [&](std::string_view name, const Node& node) -> Status {
+      const std::string full = path.empty() ? std::string(name) : path + '/' + std::string(name);
       CACS_TRY(print(full, node));
-      if (node.type == delta::EntryType::kDirectory) CACS_TRY(directory(full));
-      return {};
-    }));
-    return {};
+      const bool below = options_.recursive && node.type == delta::EntryType::kDirectory;
+      return below ? directory(full) : Status();
+    });
   }
 
   cli::Context& context_;

