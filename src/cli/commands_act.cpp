@@ -207,9 +207,17 @@ CommandSpec make_checkpoint_command() {
           .setup =
               [target](CLI::App& app) {
                 add_application(app, target->application);
+                // Not where a subcommand is given.
+                app.get_option("APP")->required(false);
                 add_wait(app, target->wait, "return when it is committed");
               },
-          .run = [target](Context& context) { return run_checkpoint(context, *target); }};
+          .run = [target](Context& context) -> Result<int> {
+            if (target->application.empty()) {
+              return make_error(ErrorCode::kInvalidArgument, "checkpoint: APP is required",
+                                "`cacs checkpoint --help` explains it");
+            }
+            return run_checkpoint(context, *target);
+          }};
 }
 
 CommandSpec make_restart_command() {
