@@ -136,7 +136,7 @@ Result<int> run_repo_stat(cli::Context& context, const PlaceOptions& options) {
   }
   cli::Table table({"repository:", descriptor.id});
   table.add({"location:", place.describe()});
-  table.add({"sealing:", sealing_name(descriptor.sealing)});
+  table.add({"sealing:", std::string(sealing_name(descriptor.sealing))});
   table.add({"checkpoints:", fmt::format("{} of {} applications", stats.checkpoints, totals.applications.size())});
   if (totals.unreadable > 0) table.add({"unreadable:", fmt::format("{} (`cacs repo check`)", totals.unreadable)});
   const auto style = context.settings().utc ? cli::TimeStyle::kUtc : cli::TimeStyle::kRelative;
