@@ -143,7 +143,7 @@ TEST_P(LevelCopierTest, ALateListingDoesNotLetALaterGenerationHideAnEarlierOne) 
 
 /// A listing that still shows what was removed must not pass for presence.
 TEST_P(LevelCopierTest, ALateListingDoesNotPassARemovedPackForThere) {
-  FaultyBackend late(make_memory_backend(stores.far), 1, {.late_listing = 1});
+  FaultyBackend late(make_memory_backend(stores.far), 1);
   LevelCopier to_late(*stores.repository, late);
   ASSERT_OK(to_late.copy(kThird));
   late.set_faults({.late_listing = 1'000'000});
