@@ -86,7 +86,7 @@ Status LevelCopier::prepare() {
   if (there) return {};
   const std::string name(kDescriptorName);
   CACS_ASSIGN(const auto descriptor, get_object(core_.backend(), name, kMaxDocumentBytes));
-  const auto put = put_object(to_, name, descriptor, Overwrite::kNo);
+  auto put = put_object(to_, name, descriptor, Overwrite::kNo);
   if (!put && put.error().code != ErrorCode::kConflict) return put;
   // Another may have been quicker, also where the store does not say so.
   return check_descriptor(there);
@@ -146,8 +146,7 @@ Status LevelCopier::bring_generation(const OpenPack& pack, const PackObject& obj
                             if (job.options.progress) job.options.progress(job.progress);
                           },
                       .stop = job.options.stop};
-  const Status copied =
-      copy_pack(core_.backend(), to_, what, step == PackStep::kReplace ? Overwrite::kYes : Overwrite::kNo);
+  Status copied = copy_pack(core_.backend(), to_, what, step == PackStep::kReplace ? Overwrite::kYes : Overwrite::kNo);
   if (is(copied, ErrorCode::kConflict)) {
     // Another copier was quicker.
     std::uint64_t size = 0;
@@ -197,7 +196,7 @@ Status LevelCopier::copy_manifest(std::string_view checkpoint) {
   const std::string name = manifest_name(core_.keys(), checkpoint);
   CACS_ASSIGN(const auto ours, get_object(core_.backend(), name, kMaxDocumentBytes));
   CACS_ASSIGN(const JsonObject body, parse_document(DocumentKind::kManifest, core_.keys(), name, ours));
-  const auto put = put_object(to_, name, ours, Overwrite::kNo);
+  auto put = put_object(to_, name, ours, Overwrite::kNo);
   if (!is(put, ErrorCode::kConflict)) return put;
   const auto theirs = get_object(to_, name, kMaxDocumentBytes);
   if (theirs && *theirs == ours) return {};
