@@ -59,9 +59,9 @@ Result<std::shared_ptr<Repository>> RemoteLevel::repository() {
         fmt::format("the remote level {} holds repository {}, and not {}", place_.name, theirs.id, ours.id),
         "give each repository a remote level of its own");
   }
-  CACS_ASSIGN(auto opened,
-              Repository::open({make_shared_backend(std::move(backend)), local_.keys(), make_process_gate()}));
-  repository_ = std::move(opened);
+  auto opened = Repository::open({make_shared_backend(std::move(backend)), local_.keys(), make_process_gate()});
+  if (!opened) return opened.error();
+  repository_ = std::move(opened).value();
   return repository_;
 }
 
