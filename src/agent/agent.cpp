@@ -13,10 +13,30 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "engine/criu.h"
+#include "repository/levels/open_place.h"
 
 namespace cacs::agent {
 
 namespace {
+
+/// Beyond the nearest level, where every checkpoint goes first.
+bool wants_remote(const repository::Manifest& head) {
+  const JsonArray* levels = json_find_array(head.meta, "wanted_levels");
+  return levels != nullptr && std::ranges::any_of(*levels, [](const Json& level) {
+           return level.is_string() && level.get_string() == repository::kRemoteLevel;
+         });
+}
+
+Result<JsonArray> wanted_levels(const JsonObject& body) {
+  const JsonArray* levels = json_find_array(body, "levels");
+  if (levels == nullptr) return JsonArray{repository::kLocalLevel};
+  for (const auto& level : *levels) {
+    const bool known = level.is_string() && (level.get_string() == repository::kLocalLevel ||
+                                             level.get_string() == repository::kRemoteLevel);
+    if (!known) return make_error(ErrorCode::kInvalidArgument, "`levels` may name \"local\" and \"remote\"");
+  }
+  return *levels;
+}
 
 JsonObject checkpoint_json(const repository::Manifest& head) {
   JsonObject object = head.meta;
@@ -26,7 +46,6 @@ JsonObject checkpoint_json(const repository::Manifest& head) {
   object["created_at"] = head.created_at;
   object["size_bytes"] = head.size_bytes;
   object["stored_bytes"] = head.stored_bytes;
-  object["levels"] = JsonArray{"local"};
   return object;
 }
 
@@ -36,6 +55,8 @@ Agent::Agent(AgentOptions options) : options_(std::move(options)), engine_(engin
 
 Agent::~Agent() {
   events_.stop();
+  store_stop_.request_stop();
+  lane_.reset();
   {
     const std::lock_guard lock(collect_mutex_);
     stopping_ = true;
@@ -62,7 +83,7 @@ Status Agent::set_up() {
   if (!probe_.usable) spdlog::error("engine {}: {}", engine_->name(), probe_.problem);
   CACS_ASSIGN(delta_store_, delta::open_delta_store(options_.state_dir));
   if (!delta_store_.problem.empty()) spdlog::warn("{}", delta_store_.problem);
-  CACS_ASSIGN(store_, CheckpointStore::open(options_.state_dir / "repository"));
+  CACS_TRY(open_store());
   // Pieces that were stored but not committed when the last agent died: their cuts are forgotten, nobody will commit
   // them.
   CACS_TRY(store_->repository().drop_all_pieces());
@@ -93,7 +114,43 @@ Status Agent::set_up() {
   };
   recover_pods();
   collector_ = std::thread([this] { collect_garbage(); });
+  if (store_->levels().has_remote()) {
+    lane_ = std::make_unique<LevelLane>(
+        store_->levels(), LevelLaneOptions{.wanted = wants_remote, .changed = [this](const std::string& checkpoint) {
+                                             tell_levels(checkpoint);
+                                           }});
+  }
   return {};
+}
+
+Status Agent::open_store() {
+  std::optional<repository::RemotePlace> remote;
+  if (!options_.remote.empty()) {
+    CACS_ASSIGN(remote, repository::remote_place(
+                            options_.remote, {.upload_rate = options_.remote_rate, .stop = store_stop_.get_token()}));
+  }
+  CACS_ASSIGN(store_, CheckpointStore::open(options_.state_dir / "repository", remote));
+  return {};
+}
+
+JsonObject Agent::checkpoint_view(const repository::Manifest& head) {
+  JsonObject object = checkpoint_json(head);
+  JsonArray reached;
+  if (const auto levels = store_->levels().levels_of(head.checkpoint)) {
+    for (const auto& level : *levels) reached.emplace_back(level);
+  }
+  object["levels"] = std::move(reached);
+  return object;
+}
+
+void Agent::tell_levels(const std::string& checkpoint) {
+  const auto document = repository::load_manifest_document(store_->repository().core(), checkpoint);
+  if (!document) return;  // removed since
+  const JsonObject view = checkpoint_view(document->head);
+  events_.push({{"kind", "checkpoint.levels"},
+                {"application", document->head.application},
+                {"checkpoint", checkpoint},
+                {"levels", view.at("levels")}});
 }
 
 void Agent::recover_pods() {
@@ -149,6 +206,7 @@ Result<JsonObject> Agent::info() {
                     {"memory_bytes", static_cast<std::int64_t>(::sysconf(_SC_PHYS_PAGES)) * ::sysconf(_SC_PAGESIZE)},
                     {"disk_free_bytes", std::uint64_t{room.f_bavail} * room.f_frsize},
                     {"delta_store", delta_store_.shares_blocks() ? "reflink" : "copy"},
+                    {"remote", lane_ ? Json(lane_->view()) : Json(nullptr)},
                     {"engines", JsonArray{JsonObject{{"name", engine_->name()},
                                                      {"version", probe_.version},
                                                      {"ok", probe_.usable},
@@ -267,18 +325,20 @@ Result<JsonObject> Agent::commit_checkpoint(const std::string& checkpoint, const
                {"reason", json_string_or(body, "reason", "")},
                {"pods", std::move(pods)},
                {"compatibility", context_.compatibility}};
+  CACS_ASSIGN(head.meta["wanted_levels"], wanted_levels(body));
   for (const char* optional : {"asr", "timings"}) {
     if (const JsonObject* value = json_find_object(body, optional)) head.meta[optional] = *value;
   }
   CACS_TRY(store_->repository().commit_checkpoint(head, pieces));
+  if (lane_ && wants_remote(head)) lane_->copy(checkpoint);
   return get_checkpoint(checkpoint);
 }
 
 Result<JsonObject> Agent::list_checkpoints() {
-  CACS_ASSIGN(const auto summaries, store_->repository().list());
+  CACS_ASSIGN(const auto summaries, store_->levels().list());
   JsonArray list;
   for (const auto& summary : summaries) {
-    JsonObject object = checkpoint_json(summary.head);
+    JsonObject object = summary.problem ? checkpoint_json(summary.head) : checkpoint_view(summary.head);
     if (summary.problem) object["problem"] = error_to_json(*summary.problem);
     list.push_back(std::move(object));
   }
@@ -287,7 +347,7 @@ Result<JsonObject> Agent::list_checkpoints() {
 
 Result<JsonObject> Agent::get_checkpoint(const std::string& checkpoint) {
   CACS_ASSIGN(const repository::Manifest manifest, store_->repository().load(checkpoint));
-  return checkpoint_json(manifest);
+  return checkpoint_view(manifest);
 }
 
 Result<JsonObject> Agent::verify_checkpoint(const std::string& checkpoint) {
@@ -307,8 +367,9 @@ Result<JsonObject> Agent::checkpoint_logs(const std::string& checkpoint, const s
 }
 
 Status Agent::delete_checkpoint(const std::string& checkpoint) {
-  Status removed = store_->repository().remove(checkpoint);
+  Status removed = store_->levels().remove(checkpoint);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
+  if (lane_) lane_->remove(checkpoint);
   want_collection();
   return {};
 }

@@ -4,11 +4,13 @@
 #include <map>
 #include <memory>
 #include <mutex>
+#include <stop_token>
 #include <string>
 #include <thread>
 
 #include "agent/checkpoint_store.h"
 #include "agent/event_queue.h"
+#include "agent/level_lane.h"
 #include "agent/node_pod.h"
 #include "delta/delta_store.h"
 #include "engine/engine.h"
@@ -22,6 +24,8 @@ struct AgentOptions {
   std::filesystem::path program;       ///< cacs
   std::filesystem::path init_program;  ///< cacs-init
   std::filesystem::path criu;
+  std::string remote;             ///< location of this node's own remote level (docs/levels.md); empty: none
+  std::uint64_t remote_rate = 0;  ///< bytes a second that are sent there; 0: no limit
 };
 
 /// The agent of one node: docs/agent-api.md, without HTTP. Any thread may make any call.
@@ -57,7 +61,11 @@ class Agent {
  private:
   explicit Agent(AgentOptions options);
   Status set_up();
+  Status open_store();
   void recover_pods();
+  /// What is told of a checkpoint: its manifest's head, and the levels that it has reached.
+  JsonObject checkpoint_view(const repository::Manifest& head);
+  void tell_levels(const std::string& checkpoint);
   /// Whether this node is one that the pod of the checkpoint can be restored on.
   Status check_fits(const repository::Manifest& manifest, const std::string& pod);
   void collect_garbage();
@@ -69,7 +77,9 @@ class Agent {
   std::unique_ptr<engine::Engine> engine_;
   engine::ProbeResult probe_;
   delta::DeltaStore delta_store_;
+  std::stop_source store_stop_;  ///< ends what waits for the remote level
   std::unique_ptr<CheckpointStore> store_;
+  std::unique_ptr<LevelLane> lane_;  ///< null without a remote level
   PodContext context_;
   std::mutex mutex_;
   std::mutex put_mutex_;  ///< one making or removal of pods at a time

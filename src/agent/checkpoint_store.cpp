@@ -6,6 +6,7 @@
 #include "base/text.h"
 #include "delta/materialise.h"
 #include "engine/criu_pagemap.h"
+#include "repository/keys/key_file.h"
 #include "repository/unlock.h"
 
 namespace cacs::agent {
@@ -114,10 +115,46 @@ Result<BlobRef> blob_of(std::string_view token) {
   return make_error(ErrorCode::kCorrupt, "'" + printable(token) + "' does not name a stored file");
 }
 
-Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(const std::filesystem::path& directory) {
-  auto repository = repository::open_or_create_local(directory, directory.string() + ".key");
+namespace {
+
+/// A directory that was lost is another level of what is at the remote one, not the beginning of something new.
+Status take_up(const std::filesystem::path& directory, const std::filesystem::path& key_file,
+               const repository::RemotePlace& remote) {
+  CACS_ASSIGN(const auto local, repository::local_place(directory));
+  const auto here = repository::read_descriptor(*local.backend);
+  if (here || here.error().code != ErrorCode::kNotFound) return here ? Status() : Status(here.error());
+  auto connected = remote.connect();
+  if (!connected) {
+    return connected.error()
+        .with_context("look whether the remote level " + remote.name + " has the checkpoints of this node")
+        .with_hint("a node without a repository asks there before it makes one: make it answer, or start without it");
+  }
+  const std::shared_ptr<repository::Backend> store = *std::move(connected);
+  const Status adopted = repository::adopt_repository(*local.backend, store, [&]() -> Result<repository::Credential> {
+    CACS_ASSIGN(const repository::SecretKey key, repository::read_key_file(key_file));
+    return repository::Credential(key);
+  });
+  if (adopted) return {};
+  return adopted.error().with_hint("put back the key file " + key_file.string() +
+                                   " of the repository that is there, or give another place");
+}
+
+}  // namespace
+
+Result<std::unique_ptr<CheckpointStore>> CheckpointStore::open(const std::filesystem::path& directory,
+                                                               const std::optional<repository::RemotePlace>& remote) {
+  const std::filesystem::path key_file = directory.string() + ".key";
+  if (remote) CACS_TRY(take_up(directory, key_file, *remote));
+  auto repository = repository::open_or_create_local(directory, key_file);
   if (!repository) return repository.error().with_context("open the checkpoint repository");
-  return std::unique_ptr<CheckpointStore>(new CheckpointStore(*std::move(repository)));
+  std::unique_ptr<CheckpointStore> store(new CheckpointStore(*std::move(repository)));
+  std::shared_ptr<repository::RemoteLevel> level;
+  if (remote) {
+    level = std::make_shared<repository::RemoteLevel>(store->repository_->core(), *remote);
+    store->repository_->set_further(level);
+  }
+  store->levels_ = std::make_unique<repository::Levels>(*store->repository_, std::move(level));
+  return store;
 }
 
 Result<StoredPiece> CheckpointStore::store_piece(const std::string& pod, const PieceSource& source,

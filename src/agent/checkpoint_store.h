@@ -5,12 +5,14 @@
 #include <functional>
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "basefs/keeper.h"
 #include "delta/capture.h"
+#include "repository/levels/levels.h"
 #include "repository/repository.h"
 
 namespace cacs::agent {
@@ -48,7 +50,10 @@ struct StoredPiece {
 class CheckpointStore {
  public:
   /// The repository in `directory`, sealed under the key in the file `directory`.key; both are made when there is none.
-  static Result<std::unique_ptr<CheckpointStore>> open(const std::filesystem::path& directory);
+  /// With a remote level a directory that has been lost is taken up from there, if its key file is still here; only for
+  /// a directory without a repository the remote level has to answer.
+  static Result<std::unique_ptr<CheckpointStore>> open(const std::filesystem::path& directory,
+                                                       const std::optional<repository::RemotePlace>& remote = {});
 
   using Progress = std::function<void(std::uint64_t done)>;
 
@@ -91,6 +96,7 @@ class CheckpointStore {
   Status serve_base(const basefs::Record& record, const std::filesystem::path& upper);
 
   repository::Repository& repository() { return *repository_; }
+  repository::Levels& levels() { return *levels_; }
 
  private:
   std::string describe(const repository::Manifest& manifest, const repository::Entry& entry);
@@ -100,6 +106,7 @@ class CheckpointStore {
                                       const std::string& name);
 
   std::unique_ptr<repository::Repository> repository_;
+  std::unique_ptr<repository::Levels> levels_;
 };
 
 /// The entry of this name, or null.

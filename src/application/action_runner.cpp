@@ -294,11 +294,11 @@ ActionResult Run::commit() {
   for (std::size_t i = 0; i < context_.state.cut->pieces.size(); ++i) {
     list.push_back(JsonObject{{"uid", uid(static_cast<int>(i))}, {"piece", context_.state.cut->pieces[i]}});
   }
-  const JsonObject body{{"application", context_.application},
-                        {"name", context_.asr->name},
-                        {"incarnation", action_.incarnation},
-                        {"reason", checkpoint_reason_name(checkpoint->reason)},
-                        {"pods", std::move(list)}};
+  JsonArray levels;
+  for (const auto& level : context_.asr->checkpoint_levels) levels.emplace_back(level);
+  const JsonObject body{{"application", context_.application}, {"name", context_.asr->name},
+                        {"incarnation", action_.incarnation},  {"reason", checkpoint_reason_name(checkpoint->reason)},
+                        {"levels", std::move(levels)},         {"pods", std::move(list)}};
   auto committed = (*agent)->commit_checkpoint(action_.checkpoint, body);
   if (!committed.ok()) return again_or(EventKind::kCutFailed, committed.error());
   ActionResult out = result(EventKind::kCommitted);

@@ -5,11 +5,13 @@
 
 #include "application/action_runner.h"
 #include "application/service.h"
+#include "application/unsupported.h"
 #include "database/database.h"
 
 namespace cacs::application {
 
 struct ManagerOptions {
+  Offers offers;
   std::size_t workers = 16;                             ///< threads that run actions
   std::chrono::milliseconds poll_wait{2'000};           ///< of one long poll of an agent's events
   std::chrono::milliseconds reconnect_wait{500};        ///< before an agent that does not answer is asked again

@@ -61,6 +61,7 @@ class Manager::Core {
   void add_checkpoint_writes(const Record& record, const State& next, std::vector<database::Write>& writes);
   /// What the pod says of itself, which changes nothing of its life.
   void on_progress(const std::string& application, int incarnation, std::int64_t value);
+  void on_levels(const JsonObject& said);
   void on_base_changed(const std::string& application, int incarnation, const JsonObject& said);
   void add_event(Record& record, const Note& note, std::vector<database::Write>& writes,
                  std::vector<EventView>& events);

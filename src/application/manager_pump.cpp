@@ -140,6 +140,10 @@ bool Manager::Core::reconcile(const std::shared_ptr<cloud::NodeAgent>& agent) {
 
 void Manager::Core::on_agent_event(const JsonObject& said) {
   const std::string kind = json_string_or(said, "kind", "");
+  if (kind == "checkpoint.levels") {
+    mailbox_.post([this, said] { on_levels(said); });
+    return;
+  }
   const auto name = parse_uid(json_string_or(said, "uid", ""));
   if (!name) return;
   Event event;
@@ -183,6 +187,16 @@ void Manager::Core::on_progress(const std::string& application, int incarnation,
   Record* record = find(application);
   if (record == nullptr || record->state.incarnation != incarnation || record->progress == value) return;
   record->progress = value;
+  post_views(*record);
+}
+
+/// Not written at once: a server that starts asks the agents, and hears it again.
+void Manager::Core::on_levels(const JsonObject& said) {
+  Record* record = find(json_string_or(said, "application", ""));
+  const std::string id = json_string_or(said, "checkpoint", "");
+  const JsonArray* levels = json_find_array(said, "levels");
+  if (record == nullptr || levels == nullptr || find_checkpoint(record->state, id) == nullptr) return;
+  record->details[id].said["levels"] = *levels;
   post_views(*record);
 }
 

@@ -44,6 +44,7 @@ Result<std::optional<Started>> Manager::Core::replayed(const Caller& caller) {
 Result<Started> Manager::Core::submit(const Caller& caller, const Asr& asr) {
   CACS_ASSIGN(const auto before, replayed(caller));
   if (before) return *before;
+  CACS_TRY(refuse_unoffered(asr, options_.offers));
   auto record = std::make_unique<Record>();
   record->id = new_uuid();
   record->tenant = caller.tenant;

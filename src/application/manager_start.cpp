@@ -78,6 +78,7 @@ void Manager::Core::reconcile_checkpoints() {
     Record* record = find(application);
     if (record == nullptr) continue;
     if (find_checkpoint(record->state, id) == nullptr) record->details[id].said = manifest;
+    if (const JsonArray* levels = json_find_array(manifest, "levels")) record->details[id].said["levels"] = *levels;
     handle(application, Event{.kind = EventKind::kCheckpointFound,
                               .incarnation = static_cast<int>(json_int_or(manifest, "incarnation", 0)),
                               .checkpoint = id,

@@ -242,6 +242,35 @@ TEST_F(ManagerTest, WhatThePodSaysOfItselfIsShown) {
   EXPECT_FALSE((*manager_->get({}, id))->progress.has_value());
 }
 
+TEST_F(ManagerTest, TheRemoteLevelIsRefusedWhereThereIsNone) {
+  Asr wanted = asr();
+  wanted.checkpoint_levels = {"local", "remote"};
+  const auto refused = manager_->submit({}, wanted);
+  ASSERT_FALSE(refused.ok());
+  EXPECT_EQ(refused.error().code, ErrorCode::kUnsupported);
+  EXPECT_NE(refused.error().message.find("checkpoint.levels"), std::string::npos);
+  EXPECT_EQ(node().pods(), 0U);
+  stop();
+  options_.offers.remote_level = true;
+  start();
+  ASSERT_TRUE(wait_state(submit(wanted), "RUNNING"));
+}
+
+TEST_F(ManagerTest, TheLevelsThatACheckpointHasReachedAreShown) {
+  const std::string id = submit(asr());
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  const std::string saved = checkpoint(id).checkpoint;
+  const std::vector<std::string> both = {"local", "remote"};
+  EXPECT_EQ(manager_->get_checkpoint({}, id, saved)->levels, std::vector<std::string>{"local"});
+  node().tell("checkpoint.levels", "",
+              {{"application", id}, {"checkpoint", saved}, {"levels", JsonArray{"local", "remote"}}});
+  EXPECT_TRUE(wait_until([&] { return manager_->get_checkpoint({}, id, saved)->levels == both; }));
+  // Of one that nobody knows nothing is shown, and nothing breaks.
+  node().tell("checkpoint.levels", "", {{"application", id}, {"checkpoint", "x"}, {"levels", JsonArray{"remote"}}});
+  node().tell("checkpoint.levels", "", {{"application", "x"}, {"checkpoint", saved}});
+  EXPECT_EQ(checkpoint(id).state, "SUCCEEDED");
+}
+
 TEST_F(ManagerTest, BeforeTheTimeLimitItIsSavedAndSuspended) {
   Asr wanted = asr();
   wanted.time_limit = milliseconds(600);

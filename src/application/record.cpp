@@ -166,6 +166,22 @@ CheckpointDetails details_from_json(const JsonObject& object) {
   return details;
 }
 
+namespace {
+
+/// What the agent has said last; before it has, the checkpoint is where it was stored.
+std::vector<std::string> levels_of(const JsonObject& said) {
+  std::vector<std::string> levels;
+  if (const JsonArray* list = json_find_array(said, "levels")) {
+    for (const auto& level : *list) {
+      if (level.is_string()) levels.emplace_back(level.get_string());
+    }
+  }
+  if (levels.empty()) levels.emplace_back("local");
+  return levels;
+}
+
+}  // namespace
+
 CheckpointView checkpoint_view(const Record& record, const Checkpoint& checkpoint) {
   CheckpointView view;
   view.id = checkpoint.id;
@@ -183,7 +199,7 @@ CheckpointView checkpoint_view(const Record& record, const Checkpoint& checkpoin
   view.available_at = details->second.available_at;
   view.size_bytes = bytes_of(said, "size_bytes");
   view.stored_bytes = bytes_of(said, "stored_bytes");
-  if (checkpoint.phase == CheckpointPhase::kAvailable) view.levels = {"local"};
+  if (checkpoint.phase == CheckpointPhase::kAvailable) view.levels = levels_of(said);
   if (const JsonObject* compatibility = json_find_object(said, "compatibility")) view.compatibility = *compatibility;
   if (const JsonObject* timings = json_find_object(said, "timings")) view.timings = *timings;
   return view;

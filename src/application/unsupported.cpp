@@ -14,7 +14,19 @@ struct Refusal {
   std::string_view instead;
 };
 
+bool asks_for(const Asr& asr, std::string_view level) {
+  return std::find(asr.checkpoint_levels.begin(), asr.checkpoint_levels.end(), level) != asr.checkpoint_levels.end();
+}
+
 }  // namespace
+
+Status refuse_unoffered(const Asr& asr, const Offers& offers) {
+  if (!asks_for(asr, "remote") || offers.remote_level) return ok_status();
+  return make_error(ErrorCode::kUnsupported,
+                    "field 'checkpoint.levels' asks for the level remote, which this server was started without",
+                    R"(give ["local"], or start the server with --remote LOCATION)")
+      .with_type("unsupported");
+}
 
 Status refuse_unsupported(const Asr& asr) {
   const Refusal list[] = {
@@ -23,8 +35,9 @@ Status refuse_unsupported(const Asr& asr) {
       {asr.engine != "criu", "engine", "an engine other than criu", R"(leave it out or give "criu")"},
       {asr.base != "host", "base", "a base other than the host's root", R"(leave it out or give "host")"},
       {!asr.provision.empty(), "provision", "provisioning", "install what the program needs on the node beforehand"},
-      {asr.checkpoint_levels != std::vector<std::string>{"local"}, "checkpoint.levels", "a level other than local",
-       R"(leave it out or give ["local"])"},
+      {asks_for(asr, "peer"), "checkpoint.levels", "the level peer", R"(give ["local"] or ["local", "remote"])"},
+      {!asks_for(asr, "local"), "checkpoint.levels", "checkpoints that are not stored on the node first",
+       R"(add "local")"},
       {!asr.ports.empty(), "network.ports", "published ports", "leave them out"},
       {asr.disk_bytes > 0, "resources.disk", "a limit on disk space", "leave it out"},
       {!asr.health_command.empty(), "health", "a health command", "leave it out"},

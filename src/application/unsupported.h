@@ -10,4 +10,11 @@ namespace cacs::application {
 /// only take entries off this list.
 Status refuse_unsupported(const Asr& asr);
 
+/// What a server can do that depends on how it was started.
+struct Offers {
+  bool remote_level = false;  ///< there is a remote level for checkpoints
+};
+/// The same for what this server does not offer.
+Status refuse_unoffered(const Asr& asr, const Offers& offers);
+
 }  // namespace cacs::application

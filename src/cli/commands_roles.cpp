@@ -87,18 +87,25 @@ CommandSpec make_check_command() {
 
 CommandSpec make_server_command() {
   auto options = std::make_shared<ServerOptions>();
+  auto rate = std::make_shared<std::string>();
   return {.name = "server",
           .group = "Machine",
           .summary = "run the server",
           .example = "cacs server --state /var/lib/cacs --listen http://127.0.0.1:7070",
           .notes = "The state directory is the one of --state or CACS_STATE; without either, the server's own default.",
           .setup =
-              [options](CLI::App& app) {
+              [options, rate](CLI::App& app) {
                 app.add_option("--listen", options->listen,
                                "where to listen: http://host:port or unix:/path; may be repeated")
                     ->type_name("ADDRESS")
                     ->take_all()
                     ->expected(1);
+                app.add_option("--remote", options->remote,
+                               "where checkpoints go that ask for the level remote: a directory, or "
+                               "s3://BUCKET/PREFIX; each node's below it")
+                    ->type_name("LOCATION");
+                app.add_option("--remote-rate", *rate, "at most so much is sent there by a node in a second (10MiB)")
+                    ->type_name("SIZE");
                 app.add_flag("--no-auth", options->no_auth,
                              "want no token; only on loopback addresses and unix sockets");
                 app.add_flag("--embedded", options->embedded, "end when there is neither an application nor a client");
@@ -107,8 +114,11 @@ CommandSpec make_server_command() {
                     ->check(CLI::Range(3, 1'000'000));
                 add_log_level(app, options->log_level);
               },
-          .run = [options](Context& context) -> Result<int> {
+          .run = [options, rate](Context& context) -> Result<int> {
             if (!context.roles().server) return lacking_role("server");
+            if (!rate->empty()) {
+              CACS_ASSIGN(options->remote_rate, parse_size(*rate));
+            }
             options->state = context.explicit_state();
             return context.roles().server(*options);
           }};

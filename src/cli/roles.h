@@ -1,5 +1,6 @@
 #pragma once
 
+#include <cstdint>
 #include <filesystem>
 #include <functional>
 #include <string>
@@ -13,6 +14,8 @@ namespace cacs::cli {
 struct ServerOptions {
   std::filesystem::path state;      ///< empty: the server's own default
   std::vector<std::string> listen;  ///< "unix:/path" or "http://host:port"; empty: the server's own default
+  std::string remote;               ///< location of the remote level; empty: none
+  std::uint64_t remote_rate = 0;    ///< bytes a second that each node sends there; 0: no limit
   bool no_auth = false;
   bool embedded = false;  ///< end when there is neither an application at work nor a client
   int ready_fd = -1;      ///< where set: write one byte there once ready, then close it

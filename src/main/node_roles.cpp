@@ -41,13 +41,17 @@ Result<std::string> need(const Flags& flags, const std::string& name) {
 }  // namespace
 
 Result<int> run_agent_role(const std::vector<std::string>& arguments) {
-  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node", "--mask"}));
+  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node", "--mask", "--remote", "--remote-rate"}));
   agent::AgentOptions options;
   CACS_ASSIGN(options.state_dir, need(flags, "--state"));
   CACS_ASSIGN(options.node, need(flags, "--node"));
   options.state_dir = std::filesystem::absolute(options.state_dir);
   const auto mask = flags.find("--mask");
   options.mask_dir = mask == flags.end() ? options.state_dir : std::filesystem::absolute(mask->second);
+  if (const auto remote = flags.find("--remote"); remote != flags.end()) options.remote = remote->second;
+  if (const auto rate = flags.find("--remote-rate"); rate != flags.end()) {
+    CACS_ASSIGN(options.remote_rate, parse_size(rate->second));
+  }
   CACS_ASSIGN(options.program, own_program());
   CACS_ASSIGN(options.init_program, find_init_program());
   CACS_ASSIGN(options.criu, engine::find_criu());

@@ -17,6 +17,7 @@
 #include "cloud/local/local_cloud.h"
 #include "database/database.h"
 #include "main/paths.h"
+#include "repository/levels/open_place.h"
 
 namespace cacs::main {
 
@@ -97,6 +98,24 @@ struct Parts {
   std::vector<std::unique_ptr<api::Server>> servers;
 };
 
+/// Each node has a repository of its own, and so a remote level of its own.
+Status set_remote(cloud::LocalCloudOptions& local, const cli::ServerOptions& options) {
+  if (options.remote.empty()) return {};
+  CACS_ASSIGN(repository::Location location, repository::parse_location(options.remote));
+  if (location.kind == repository::Location::Kind::kDirectory) {
+    location.path = std::filesystem::absolute(location.path).string();
+  }
+  CACS_TRY(repository::place_below(location, "local-0"));
+  local.agent_arguments = [location, rate = options.remote_rate](const std::string& node) {
+    const auto place = repository::place_below(location, node);
+    if (!place) return std::vector<std::string>{};
+    std::vector<std::string> arguments = {"--remote", repository::format_location(*place)};
+    if (rate > 0) arguments.insert(arguments.end(), {"--remote-rate", std::to_string(rate)});
+    return arguments;
+  };
+  return {};
+}
+
 Result<Parts> make_parts(const cli::ServerOptions& options, const std::filesystem::path& state) {
   Parts parts;
   CACS_TRY(make_directories(state, 0755));
@@ -104,8 +123,11 @@ Result<Parts> make_parts(const cli::ServerOptions& options, const std::filesyste
   cloud::LocalCloudOptions local;
   local.state = state;
   CACS_ASSIGN(local.program, own_program());
+  CACS_TRY(set_remote(local, options));
   CACS_ASSIGN(parts.local, cloud::LocalCloud::open(local));
-  CACS_ASSIGN(parts.manager, application::Manager::start(*parts.database, {{"local", parts.local.get()}}));
+  application::ManagerOptions manager;
+  manager.offers.remote_level = !options.remote.empty();
+  CACS_ASSIGN(parts.manager, application::Manager::start(*parts.database, {{"local", parts.local.get()}}, manager));
   std::vector<std::string> listen = options.listen;
   if (listen.empty()) listen.emplace_back(kDefaultListen);
   for (const auto& address : listen) {

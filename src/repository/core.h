@@ -24,6 +24,13 @@ struct Place {
   std::unique_ptr<Gate> gate;
 };
 
+/// Another level of the same repository, asked for what the nearest one has not, or has damaged (levels/). Any thread.
+class Further : public SlotSource {
+ public:
+  /// kNotFound when it is not there either.
+  virtual Result<ManifestDocument> load_manifest(std::string_view checkpoint) = 0;
+};
+
 /// What a handle, its writers and its readers have in common. Any thread.
 struct Core {
   explicit Core(Place where)
@@ -35,6 +42,7 @@ struct Core {
   Place place;
   PackStore store;
   GearTable gear;
+  std::shared_ptr<Further> further;  ///< null: there is one level
 };
 
 /// The name of a checkpoint's manifest in the store: says nothing without the key.

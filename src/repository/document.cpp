@@ -22,6 +22,8 @@ std::string_view magic_of(DocumentKind kind) {
       return "CACSDAMG";
     case DocumentKind::kSummaries:
       return "CACSSUMM";
+    case DocumentKind::kLevels:
+      return "CACSLEVL";
   }
   return {};
 }
@@ -38,6 +40,8 @@ std::string_view word_for(DocumentKind kind) {
       return "quarantine";
     case DocumentKind::kSummaries:
       return "summaries";
+    case DocumentKind::kLevels:
+      return "record of levels";
   }
   return {};
 }

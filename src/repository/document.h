@@ -13,16 +13,16 @@
 #include "repository/backend/backend.h"
 #include "repository/keys/tenant_keys.h"
 
-/// Small objects: descriptor, manifests, pieces, quarantines, summaries. docs/repository-format.md describes each byte.
-/// A document is sealed as a whole, and bound to its kind and to the name of its object: put under another name it does
-/// not open.
+/// Small objects: descriptor, manifests, pieces, quarantines, summaries, records of levels.
+/// docs/repository-format.md describes each byte. A document is sealed as a whole, and bound to its kind and to the
+/// name of its object: put under another name it does not open.
 namespace cacs::repository {
 
 inline constexpr std::uint16_t kDocumentVersion = 2;
 inline constexpr std::size_t kDocumentHeaderBytes = 48;
 inline constexpr std::size_t kMaxDocumentBytes = std::size_t{16} << 20U;
 
-enum class DocumentKind { kRepository, kManifest, kPiece, kDamage, kSummaries };
+enum class DocumentKind { kRepository, kManifest, kPiece, kDamage, kSummaries, kLevels };
 
 /// `name` is that of the object it will be.
 std::string encode_document(DocumentKind kind, const TenantKeys& keys, std::string_view name, const JsonObject& body);

@@ -17,6 +17,7 @@ inline constexpr std::string_view kManifestPrefix = "manifests/";
 inline constexpr std::string_view kPiecePrefix = "pieces/";
 inline constexpr std::string_view kDamagePrefix = "damaged/";
 inline constexpr std::string_view kSummaryPrefix = "summaries/";
+inline constexpr std::string_view kLevelPrefix = "levels/";
 
 /// An object that holds a pack: "packs/ID.GENERATION".
 struct PackName {

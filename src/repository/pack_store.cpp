@@ -43,6 +43,7 @@ Status PackStore::refresh() {
   CACS_TRY(catalog_.refresh());
   {
     const std::lock_guard lock(tables_mutex_);
+    absent_.clear();
     tables_.erase_if(
         [&](std::uint32_t number, const auto& pack) { return catalog_.pack(number).generation != pack->generation; },
         [&](auto& pack) { drop_table_ids(catalog_.number_of(pack->id), *pack); });
@@ -152,6 +153,7 @@ std::uint32_t PackStore::add(std::shared_ptr<OpenPack> pack, std::uint64_t size,
   const std::uint32_t number = catalog_.add({.id = pack->id, .generation = pack->generation, .size = size}, hooks);
   {
     const std::lock_guard lock(tables_mutex_);
+    absent_.erase(number);
     tables_.erase(number, [&](auto& before) { drop_table_ids(number, *before); });
   }
   pack->damaged = quarantine_.slots(pack->id);
@@ -206,16 +208,46 @@ Result<Slice> PackStore::read_here(const Ref& ref, ReadContext& context, Content
   return missing(ref.pack);
 }
 
+bool PackStore::is_absent(std::uint32_t number) {
+  const std::lock_guard lock(tables_mutex_);
+  return absent_.contains(number);
+}
+
+void PackStore::note_absent(std::uint32_t number) {
+  if (catalog_.pack(number).generation != 0) return;
+  const std::lock_guard lock(tables_mutex_);
+  absent_.insert(number);
+}
+
+Result<Slice> PackStore::read_elsewhere(const Ref& ref, const Error& why, ReadContext& context) {
+  auto slice = elsewhere_->read_slot(catalog_.id_of(ref.pack), ref.slot, context);
+  if (slice) return slice;
+  const bool may_pass = slice.error().code == ErrorCode::kUnavailable || slice.error().code == ErrorCode::kTimeout;
+  // What may be whole there is not lost.
+  if (may_pass) return slice.error().with_context(why.message + "; read it from the next level");
+  Error both = why;
+  both.message += "; nor can the next level give it: " + slice.error().message;
+  return both;
+}
+
 Result<Slice> PackStore::read(const Ref& ref, ReadContext& context) {
+  if (elsewhere_ != nullptr && is_absent(ref.pack)) return read_elsewhere(ref, missing(ref.pack), context);
   ContentId id;
   auto slice = read_here(ref, context, id);
-  if (slice || slice.error().code != ErrorCode::kCorrupt) return slice;
-  const Error why = slice.error();
+  if (slice) return slice;
+  Error why = slice.error();
+  if (why.code != ErrorCode::kCorrupt) return elsewhere_ == nullptr ? slice : read_elsewhere(ref, why, context);
   const auto pack = open(ref.pack);
   // The whole pack is read for its quarantine: not again for each slot that is known to be damaged.
   const bool known = pack && (*pack)->is_damaged(ref.slot);
   if (const Status put = known ? Status() : quarantine(ref.pack); !put) {
     spdlog::warn("{}; it could not be put into quarantine: {}", why.message, put.error().to_string());
+  }
+  if (elsewhere_ != nullptr) {
+    note_absent(ref.pack);
+    auto there = read_elsewhere(ref, why, context);
+    if (there) return there;
+    why = there.error();
   }
   if (id == ContentId{}) return why;  // the table itself is damaged: nothing says what to look for
   return read_copy(ref, id, why, context);

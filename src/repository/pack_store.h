@@ -9,6 +9,7 @@
 #include <memory>
 #include <mutex>
 #include <optional>
+#include <set>
 #include <span>
 #include <string>
 #include <vector>
@@ -26,6 +27,14 @@ namespace cacs::repository {
 struct Slice {
   std::shared_ptr<const std::vector<std::byte>> segment;
   std::span<const std::byte> bytes;
+};
+
+/// Where else a slot may be had: another level of the same repository (levels/). Any thread.
+class SlotSource {
+ public:
+  virtual ~SlotSource() = default;
+  /// The content of a slot, checked against its id.
+  virtual Result<Slice> read_slot(const PackId& pack, Slot slot, ReadContext& context) = 0;
 };
 
 /// The packs of a repository: what is where, and the bytes. Memory is bounded whatever the repository's size, but for
@@ -52,8 +61,11 @@ class PackStore {
   /// Whether the slot is there, undamaged as far as is known.
   Result<bool> contains(const Ref& ref);
 
-  /// The content of a slot, checked against its id.
+  /// The content of a slot, checked against its id. What is not here, or damaged here, comes from elsewhere, if
+  /// anywhere; kUnavailable when only a source that does not answer can have it.
   Result<Slice> read(const Ref& ref, ReadContext& context);
+  /// Before any other call; outlives this. Asked by read() alone: what writers build on has to be here.
+  void set_elsewhere(SlotSource* elsewhere) { elsewhere_ = elsewhere; }
 
   /// Loads the tables of the packs that have one of these ids for a hook, so that find() sees them.
   Status warm(std::span<const ContentId> ids);
@@ -75,18 +87,23 @@ class PackStore {
   void drop_table_ids(std::uint32_t number, const OpenPack& pack);
   Result<Segment> segment(std::uint32_t number, const OpenPack& pack, std::uint32_t segment, ReadContext& context);
   Result<Slice> read_here(const Ref& ref, ReadContext& context, ContentId& id);
+  Result<Slice> read_elsewhere(const Ref& ref, const Error& why, ReadContext& context);
+  bool is_absent(std::uint32_t number);
+  void note_absent(std::uint32_t number);
   Result<Slice> read_copy(const Ref& damaged, const ContentId& id, const Error& why, ReadContext& context);
-  Error missing(std::uint32_t number) const;
+  [[nodiscard]] Error missing(std::uint32_t number) const;
 
   Backend& backend_;
   const TenantKeys& keys_;
   PackCatalog catalog_;
   Quarantine quarantine_;
   CompressionPolicy compression_;
+  SlotSource* elsewhere_ = nullptr;
 
   std::mutex tables_mutex_;
   LruCache<std::uint32_t, std::shared_ptr<const OpenPack>> tables_;
   boost::unordered_flat_map<std::uint64_t, std::uint64_t> ids_;  ///< of tables_: prefix to pack << 32 | slot
+  std::set<std::uint32_t> absent_;  ///< not here when last looked for, and had elsewhere: not looked for at each slot
 
   std::mutex segments_mutex_;
   LruCache<std::uint64_t, Segment> segments_;

@@ -2,6 +2,8 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
+
 namespace cacs::repository {
 
 Status Reach::mark_slot(const Ref& ref) {
@@ -44,6 +46,19 @@ Status Reach::mark_entries(const BlobRef& entries, std::uint64_t count) {
 bool Reach::is_live(std::uint32_t pack, Slot slot) const {
   const auto found = marks_.find(pack);
   return found != marks_.end() && found->second.contains(slot);
+}
+
+std::vector<std::uint32_t> Reach::needed() const {
+  std::vector<std::uint32_t> numbers;
+  for (const auto& [number, slots] : marks_) numbers.push_back(number);
+  const auto id = [&](std::uint32_t number) { return core_.store.catalog().id_of(number); };
+  std::sort(numbers.begin(), numbers.end(), [&](auto one, auto other) { return id(one) < id(other); });
+  return numbers;
+}
+
+bool Reach::is_covered(std::uint32_t pack, const PackTable& table) const {
+  const auto found = marks_.find(pack);
+  return found == marks_.end() || found->second.all_of([&](Slot slot) { return table.place(slot).has_value(); });
 }
 
 Status mark_all(Core& core, Reach& reach, const std::function<Status(const Error&)>& problem) {

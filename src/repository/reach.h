@@ -25,6 +25,10 @@ class Reach {
   [[nodiscard]] bool is_live(std::uint32_t pack, Slot slot) const;
   /// Whether anything in the pack is reached.
   [[nodiscard]] bool is_needed(std::uint32_t pack) const { return marks_.contains(pack); }
+  /// The packs of which anything is reached, oldest id first.
+  [[nodiscard]] std::vector<std::uint32_t> needed() const;
+  /// Whether the table has every slot of the pack that is reached.
+  [[nodiscard]] bool is_covered(std::uint32_t pack, const PackTable& table) const;
 
  private:
   Status mark_entries(const BlobRef& entries, std::uint64_t count);

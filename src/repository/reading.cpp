@@ -53,9 +53,11 @@ Status Repository::read_blob(const BlobRef& blob, Sink& sink) {
 }
 
 Status Repository::restore_blob(const BlobRef& blob, int fd) {
-  // A small file is not worth threads.
+  // A small file is not worth threads. Far from here what takes the time is waiting, not the processors.
   constexpr std::uint64_t kWorthThreads = std::uint64_t{8} << 20U;
-  WorkPool pool(blob.size < kWorthThreads ? 1 : 0);
+  constexpr std::size_t kRequests = 16;
+  const bool far = core_->further || !core_->backend().traits().local;
+  WorkPool pool(blob.size < kWorthThreads ? 1 : (far ? kRequests : 0));
   std::vector<ReadContext> contexts;
   for (std::size_t worker = 0; worker < pool.workers(); ++worker) contexts.emplace_back(core_->keys());
   return repository::restore_blob(core_->store, pool, contexts, blob, fd);

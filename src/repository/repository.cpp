@@ -169,8 +169,26 @@ Result<std::vector<Summary>> Repository::list() {
 
 Result<std::vector<BriefSummary>> Repository::list_brief() { return list_summaries(*core_); }
 
+void Repository::set_further(std::shared_ptr<Further> further) {
+  core_->further = std::move(further);
+  core_->store.set_elsewhere(core_->further.get());
+}
+
+namespace {
+
+Result<ManifestDocument> load_from_any_level(Core& core, std::string_view checkpoint) {
+  auto here = load_manifest_document(core, checkpoint);
+  if (here || !core.further || here.error().code == ErrorCode::kInvalidArgument) return here;
+  auto there = core.further->load_manifest(checkpoint);
+  // What a level that does not answer may have is not known to be missing.
+  const bool known_missing = !there && there.error().code == ErrorCode::kNotFound;
+  return known_missing ? here : there;
+}
+
+}  // namespace
+
 Result<Manifest> Repository::load(std::string_view checkpoint) {
-  CACS_ASSIGN(ManifestDocument document, load_manifest_document(*core_, checkpoint));
+  CACS_ASSIGN(ManifestDocument document, load_from_any_level(*core_, checkpoint));
   auto entries = load_entries(*core_, document.entries, document.entry_count);
   if (!entries) return entries.error().with_context(fmt::format("checkpoint {}, its list of entries", checkpoint));
   document.head.entries = std::move(*entries);

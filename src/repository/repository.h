@@ -150,7 +150,7 @@ class Repository {
   /// The same in short, in no order: 100,000 in less than a second (summaries.h). Damage of a manifest that was listed
   /// before may go unnoticed here.
   Result<std::vector<BriefSummary>> list_brief();
-  /// One checkpoint with its entries. kNotFound when there is none.
+  /// One checkpoint with its entries, also of a further level. kNotFound when there is none.
   Result<Manifest> load(std::string_view checkpoint);
   /// Makes a checkpoint not exist, durably. Its space comes back with collect(). kNotFound when there is none. Takes a
   /// checkpoint's id, or what list() gave in its place for a manifest that cannot be read.
@@ -179,6 +179,11 @@ class Repository {
   Result<Stats> stats();
   /// How what is stored from now on is compressed: learned by all sessions of this handle.
   CompressionPolicy& compression();
+  /// From now on what is read and is not here, or damaged here, comes from there; writing, listing and collecting know
+  /// this level alone. Before any other call; once.
+  void set_further(std::shared_ptr<Further> further);
+  /// What it is made of, for those who copy its objects as they are (levels/).
+  [[nodiscard]] Core& core() const { return *core_; }
   /// Rises whenever slots are found damaged and put into quarantine: what was stored before may not be whole.
   [[nodiscard]] std::uint64_t quarantines() const;
 

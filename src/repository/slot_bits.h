@@ -1,6 +1,7 @@
 #pragma once
 
 #include <array>
+#include <bit>
 #include <cstddef>
 #include <cstdint>
 #include <unordered_map>
@@ -31,6 +32,26 @@ class SlotBits {
     return fresh;
   }
   void remove(Slot slot) { word_of(slot) &= ~bit_of(slot); }
+
+  /// Whether `test(slot)` is true of every slot in the set.
+  template <typename Test>
+  [[nodiscard]] bool all_of(const Test& test) const {
+    const auto word_passes = [&](std::uint32_t segment, std::uint32_t start, std::uint64_t word) {
+      for (; word != 0; word &= word - 1) {
+        if (!test(make_slot(segment, start + static_cast<std::uint32_t>(std::countr_zero(word))))) return false;
+      }
+      return true;
+    };
+    for (std::uint32_t segment = 0; segment < first_.size(); ++segment) {
+      if (!word_passes(segment, 0, first_[segment])) return false;
+    }
+    for (const auto& [segment, words] : more_) {
+      for (std::uint32_t word = 0; word < words.size(); ++word) {
+        if (!word_passes(segment, (word + 1) * kWord, words[word])) return false;
+      }
+    }
+    return true;
+  }
 
  private:
   static constexpr std::uint32_t kWord = 64;

@@ -25,12 +25,17 @@ Result<std::unique_ptr<LocalCloud>> LocalCloud::open(const LocalCloudOptions& op
   for (int index = 0; index < options.nodes; ++index) {
     const std::string name = node_name(index);
     const std::filesystem::path directory = cloud->directory_ / name;
-    cloud->agents_.emplace(name, std::make_unique<AgentProcess>(AgentProcessOptions{
-                                     .command = {program.string(), "agent", "--state", directory.string(), "--node",
-                                                 name, "--mask", std::filesystem::absolute(options.state).string()},
-                                     .directory = directory,
-                                     .start_limit = options.start_limit,
-                                     .first_backoff = options.first_backoff}));
+    std::vector<std::string> command = {
+        program.string(), "agent", "--state", directory.string(),
+        "--node",         name,    "--mask",  std::filesystem::absolute(options.state).string()};
+    if (options.agent_arguments) {
+      for (auto& argument : options.agent_arguments(name)) command.push_back(std::move(argument));
+    }
+    cloud->agents_.emplace(name,
+                           std::make_unique<AgentProcess>(AgentProcessOptions{.command = std::move(command),
+                                                                              .directory = directory,
+                                                                              .start_limit = options.start_limit,
+                                                                              .first_backoff = options.first_backoff}));
   }
   CACS_TRY(cloud->load_claims().context("local cloud"));
   return cloud;

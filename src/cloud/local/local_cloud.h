@@ -2,6 +2,7 @@
 
 #include <chrono>
 #include <filesystem>
+#include <functional>
 #include <map>
 #include <memory>
 #include <mutex>
@@ -18,6 +19,8 @@ struct LocalCloudOptions {
   std::filesystem::path state;    ///< the server's state directory; a node's own is STATE/nodes/NAME
   std::filesystem::path program;  ///< run as `PROGRAM agent --state DIR --node NAME`; empty: this very program
   int nodes = 1;
+  /// What a node's agent is given besides, by the node's name; null: nothing.
+  std::function<std::vector<std::string>(const std::string& node)> agent_arguments;
   std::chrono::milliseconds start_limit{20'000};
   std::chrono::milliseconds first_backoff{500};
 };

@@ -11,17 +11,18 @@ namespace {
 /// Any thread.
 class TokenBucket {
  public:
-  TokenBucket(std::uint64_t rate, std::uint64_t burst, Clock& clock)
+  TokenBucket(std::uint64_t rate, const LimitOptions& options, Clock& clock)
       : rate_(static_cast<double>(rate)),
-        burst_(static_cast<double>(burst)),
+        burst_(static_cast<double>(options.burst)),
         tokens_(burst_),
         clock_(clock),
+        stop_(options.stop),
         filled_(clock.now()) {}
 
   /// Takes `bytes`, then waits until the bucket would be even.
-  void pay_and_wait(std::size_t bytes) {
+  Status pay_and_wait(std::size_t bytes) {
     pay(bytes);
-    wait();
+    return wait();
   }
 
   void pay(std::size_t bytes) {
@@ -30,17 +31,18 @@ class TokenBucket {
     tokens_ -= static_cast<double>(bytes);
   }
 
-  void wait() {
-    if (rate_ == 0) return;
+  Status wait() {
+    if (rate_ == 0) return {};
     double missing = 0;
     {
       const std::scoped_lock lock(mutex_);
       fill();
       missing = -tokens_;
     }
-    if (missing <= 0) return;
+    if (missing <= 0) return {};
     const auto time = std::chrono::duration<double>(missing / rate_);
-    static_cast<void>(clock_.sleep_for(std::chrono::duration_cast<std::chrono::nanoseconds>(time), {}));
+    if (clock_.sleep_for(std::chrono::duration_cast<std::chrono::nanoseconds>(time), stop_)) return {};
+    return make_error(ErrorCode::kAborted, "wait for the limit of the rate: told to stop");
   }
 
  private:
@@ -55,6 +57,7 @@ class TokenBucket {
   std::mutex mutex_;
   double tokens_;  ///< below zero: promised already
   Clock& clock_;
+  const std::stop_token stop_;
   std::chrono::nanoseconds filled_;
 };
 
@@ -106,7 +109,7 @@ class LimitedWriter final : public ObjectWriter {
     do {
       const auto piece = data.first(std::min(data.size(), kPiece));
       data = data.subspan(piece.size());
-      bucket_.pay_and_wait(piece.size());
+      CACS_TRY(bucket_.pay_and_wait(piece.size()));
       const Slot slot(slots_);
       CACS_TRY(inner_->append(piece));
     } while (!data.empty());
@@ -129,8 +132,8 @@ class LimitedBackend final : public Backend {
   LimitedBackend(std::unique_ptr<Backend> inner, const LimitOptions& options)
       : inner_(std::move(inner)),
         clock_(options.clock ? options.clock : make_steady_clock()),
-        up_(options.upload_rate, options.burst, *clock_),
-        down_(options.download_rate, options.burst, *clock_),
+        up_(options.upload_rate, options, *clock_),
+        down_(options.download_rate, options, *clock_),
         slots_(options.requests) {}
 
   Result<std::unique_ptr<ObjectWriter>> create(const std::string& name, Overwrite overwrite) override {
@@ -140,7 +143,7 @@ class LimitedBackend final : public Backend {
   }
 
   Result<std::size_t> read(const std::string& name, std::uint64_t offset, std::span<std::byte> out) override {
-    down_.wait();
+    CACS_TRY(down_.wait());
     const Slot slot(slots_);
     auto got = inner_->read(name, offset, out);
     if (got) down_.pay(*got);

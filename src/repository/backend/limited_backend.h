@@ -2,6 +2,7 @@
 
 #include <cstdint>
 #include <memory>
+#include <stop_token>
 
 #include "repository/backend/backend.h"
 #include "repository/backend/clock.h"
@@ -17,6 +18,7 @@ struct LimitOptions {
   /// not while its visitor is at work, so that one thread may nest them.
   unsigned requests = 0;
   std::shared_ptr<Clock> clock;  ///< null: make_steady_clock()
+  std::stop_token stop;          ///< ends waiting for the rate: what waited fails with kAborted
 };
 
 /// Keeps a backend from taking the whole of a network, or of a store's patience, by token buckets that may be
