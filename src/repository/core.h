@@ -36,7 +36,7 @@ struct Hold;
 
 /// What a handle, its writers and its readers have in common. Any thread.
 struct Core {
-  Core(Place where, bool with_sessions);
+  explicit Core(Place where, bool with_sessions = false);
   ~Core();
   Core(const Core&) = delete;
   Core& operator=(const Core&) = delete;

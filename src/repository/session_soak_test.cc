@@ -12,9 +12,9 @@ namespace cacs::repository {
 namespace {
 
 #if defined(__SANITIZE_ADDRESS__) || defined(__SANITIZE_THREAD__)
-constexpr std::uint64_t kRounds = 60;
+constexpr std::uint64_t kRounds = 20;
 #else
-constexpr std::uint64_t kRounds = 300;
+constexpr std::uint64_t kRounds = 100;
 #endif
 
 std::uint64_t env_number(const char* name, std::uint64_t fallback) {
@@ -44,7 +44,7 @@ TEST(SessionRepository, NothingIsLostWhateverHappens) {
   RecordProperty("committed", std::to_string(all.committed));
   RecordProperty("packs_removed", std::to_string(all.packs_removed));
   const std::uint64_t rounds = last - first + 1;
-  if (rounds < 50) return;
+  if (rounds < 20) return;
   EXPECT_GT(all.committed, rounds);
   EXPECT_GT(all.refused, rounds / 20) << "hardly ever fenced: the schedules do not try it";
   EXPECT_GT(all.unknown, rounds / 5);

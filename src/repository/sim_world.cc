@@ -62,7 +62,7 @@ Place SimWorld::place(std::unique_ptr<Backend> backend, std::uint64_t gone_perce
 /// Life after life of one process, until it has done all its turns.
 void SimWorld::live(Actor actor, int turns, Status (SimWorld::*act)(Actor&, Repository&)) {
   while (turns > 0) {
-    auto repository = Repository::open(place(stage_.backend(actor.process), 6));
+    auto repository = Repository::open(place(stage_.backend(actor.process), 15));
     while (repository && turns > 0 && !stage_.is_dead(actor.process)) {
       --turns;
       static_cast<void>((this->*act)(actor, **repository).ok());
@@ -170,8 +170,19 @@ Status SimWorld::collect(Actor& actor, Repository& repository) {
   return collected.error();
 }
 
+/// Looks about until there is something committed.
+std::optional<std::string> SimWorld::await_committed(Actor& actor, Repository& repository) {
+  for (int look = 0; look < 40; ++look) {
+    if (auto id = any_committed(actor)) return id;
+    if (stage_.is_dead(actor.process)) break;
+    static_cast<void>(repository.list().ok());
+  }
+  return std::nullopt;
+}
+
 Status SimWorld::remove(Actor& actor, Repository& repository) {
-  const auto id = any_committed(actor);
+  static_cast<void>(repository.list().ok());  // takes its time
+  const auto id = await_committed(actor, repository);
   if (!id) return {};
   {
     const std::lock_guard lock(mutex_);
@@ -190,7 +201,7 @@ Status SimWorld::remove(Actor& actor, Repository& repository) {
 
 /// What stays committed while it is read has to be there, and right.
 Status SimWorld::read(Actor& actor, Repository& repository) {
-  const auto id = any_committed(actor);
+  const auto id = await_committed(actor, repository);
   if (!id) return {};
   const auto look = [&]() -> Status {
     CACS_ASSIGN(const auto manifest, repository.load(*id));
@@ -272,12 +283,12 @@ std::optional<std::string> SimWorld::run() {
       live({*this, process, std::mt19937_64(actor_seed)}, turns, act);
     });
   };
-  start(false, 6, &SimWorld::write);
-  start(false, 6, &SimWorld::write);
-  start(false, 10, &SimWorld::collect);
-  if (random() % 2 == 0) start(false, 6, &SimWorld::collect);
-  start(false, 5, &SimWorld::remove);
-  start(true, 6, &SimWorld::read);
+  start(false, 8, &SimWorld::write);
+  start(false, 8, &SimWorld::write);
+  start(false, 12, &SimWorld::collect);
+  if (random() % 2 == 0) start(false, 8, &SimWorld::collect);
+  start(false, 6, &SimWorld::remove);
+  start(true, 8, &SimWorld::read);
   stage_.run(kTurns);
   for (auto& thread : threads) thread.join();
   counts_.kills = stage_.kills();

@@ -60,6 +60,7 @@ class SimWorld {
   Status read(Actor& actor, Repository& repository);
   static Result<std::string> pages(Actor& actor, Writer& writer, std::vector<Entry>& entries);
   std::optional<std::string> any_committed(Actor& actor);
+  std::optional<std::string> await_committed(Actor& actor, Repository& repository);
   void verify(Repository& repository, const std::string& when);
   void settle(Repository& repository);
   void wrong(std::string what);
