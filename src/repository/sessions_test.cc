@@ -142,7 +142,9 @@ TEST(Sessions, ACollectionCondemnsAndALaterOneRemoves) {
   for (int run = 0; run < 6; ++run) {
     const auto collected = collector->collect({.max_garbage = 0});
     ASSERT_OK(collected);
-    if (removed == 0 && collected->packs_removed > 0) EXPECT_GT(condemned, 0U) << "condemned first";
+    if (removed == 0 && collected->packs_removed > 0) {
+      EXPECT_GT(condemned, 0U) << "condemned first";
+    }
     removed += collected->packs_removed;
     condemned += collected->packs_condemned;
     expect_memory(*one, kTwo, pages_of({7, 8}));

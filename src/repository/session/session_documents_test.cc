@@ -88,7 +88,9 @@ TEST(SessionDocuments, AChangedByteIsRefusedOrAnotherDocument) {
       auto changed = bytes;
       changed[at] ^= std::byte{0x81};
       const auto read = parse_session_document(changed, "it");
-      if (read) EXPECT_FALSE(*read == document) << document.index() << " at " << at;
+      if (read) {
+        EXPECT_FALSE(*read == document) << document.index() << " at " << at;
+      }
     }
   }
 }
