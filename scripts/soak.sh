@@ -36,4 +36,7 @@ awk -v violations="$violations" '
 # Every single bit and every length of a small repository (make test takes a part of them).
 scripts/build.sh release repository_test
 CACS_DAMAGE_ALL=1 build/release/src/repository/repository_test --gtest_filter='*DamageTest*' --gtest_brief=1
+# Writers and collectors beside each other on a simulated store.
+CACS_SIM_ROUNDS=${CACS_SIM_ROUNDS:-2000} build/release/src/repository/repository_test \
+  --gtest_filter='SessionRepository.*' --gtest_brief=1
 [ "$violations" -eq 0 ] || { echo "the whole story is in $log" >&2; exit 1; }

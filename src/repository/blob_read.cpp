@@ -192,4 +192,25 @@ Status restore_blob(PackStore& store, WorkPool& pool, std::vector<ReadContext>& 
   return failure;
 }
 
+Result<std::size_t> read_at(BlobCursor& cursor, std::uint64_t offset, std::span<std::byte> out) {
+  const std::uint64_t size = cursor.blob().size;
+  if (offset >= size) return std::size_t{0};
+  out = out.first(std::min<std::uint64_t>(out.size(), size - offset));
+  const std::size_t total = out.size();
+  while (!out.empty()) {
+    CACS_ASSIGN(const auto piece, cursor.locate(offset));
+    const std::uint64_t within = offset - piece.start;
+    const std::size_t count = std::min<std::uint64_t>(out.size(), piece.length - within);
+    if (piece.ref.none()) {
+      std::memset(out.data(), 0, count);
+    } else {
+      CACS_ASSIGN(const auto bytes, cursor.read(piece));
+      std::memcpy(out.data(), bytes.data() + within, count);
+    }
+    out = out.subspan(count);
+    offset += count;
+  }
+  return total;
+}
+
 }  // namespace cacs::repository

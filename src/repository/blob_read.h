@@ -57,6 +57,9 @@ class BlobCursor {
   Slice slice_;
 };
 
+/// As pread: fewer bytes only at the end of the blob.
+Result<std::size_t> read_at(BlobCursor& cursor, std::uint64_t offset, std::span<std::byte> out);
+
 /// Passes the blob's bytes to `sink` in order, zeros as holes, then finishes it.
 Status stream_blob(PackStore& store, ReadContext& context, const BlobRef& blob, Sink& sink);
 

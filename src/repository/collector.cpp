@@ -5,10 +5,12 @@
 
 #include "base/log.h"
 #include "repository/core.h"
+#include "repository/hold.h"
 #include "repository/layout.h"
 #include "repository/pack_rewriter.h"
 #include "repository/reach.h"
 #include "repository/repository.h"
+#include "repository/session_collection.h"
 
 namespace cacs::repository {
 
@@ -98,7 +100,8 @@ class Collection {
       result_.bytes_garbage += garbage_bytes;
       return {};
     }
-    auto rewritten = rewrite_pack(core_, *pack, context_, [&](Slot slot) { return reach_.is_live(number, slot); });
+    auto rewritten = rewrite_pack(core_, *pack, context_, pack->generation + 1,
+                                  [&](Slot slot) { return reach_.is_live(number, slot); });
     if (!rewritten && rewritten.error().code == ErrorCode::kCorrupt) {
       result_.problems.push_back(rewritten.error());  // the pack stays as it is
       result_.bytes_garbage += garbage_bytes;
@@ -135,6 +138,7 @@ class Collection {
 }  // namespace
 
 Result<CollectResult> Repository::collect(const CollectOptions& options) {
+  if (core_->sessions) return collect_sessions(*core_, options);
   const std::string doing = "collect garbage in " + core_->backend().describe();
   auto pass = core_->place.gate->enter(GateMode::kExclusive, options.wait);
   if (!pass) return pass.error().with_context(doing);
@@ -183,9 +187,8 @@ Status check_pack(Core& core, std::uint32_t number, CheckResult& result) {
 Result<CheckResult> Repository::check(bool read_data) {
   const std::string doing = "check the repository in " + core_->backend().describe();
   // Keeps the collector, not writers, away while we look.
-  auto pass = core_->place.gate->enter(GateMode::kShared, GateWait::kBlock);
-  if (!pass) return pass.error().with_context(doing);
-  CACS_TRY(core_->store.refresh().context(doing));
+  const auto hold = hold_for_reading(*core_);
+  if (!hold) return hold.error().with_context(doing);
   CACS_TRY(core_->store.catalog().load_hooks().context(doing));
   CheckResult result;
   for (const auto& [id, error] : core_->store.catalog().damaged()) result.problems.push_back(error);

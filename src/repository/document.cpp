@@ -24,6 +24,8 @@ std::string_view magic_of(DocumentKind kind) {
       return "CACSSUMM";
     case DocumentKind::kLevels:
       return "CACSLEVL";
+    case DocumentKind::kSession:
+      return "CACSSEAL";
   }
   return {};
 }
@@ -42,46 +44,48 @@ std::string_view word_for(DocumentKind kind) {
       return "summaries";
     case DocumentKind::kLevels:
       return "record of levels";
+    case DocumentKind::kSession:
+      return "session object";
   }
   return {};
 }
 
 }  // namespace
 
-std::string encode_document(DocumentKind kind, const TenantKeys& keys, std::string_view name, const JsonObject& body) {
-  const std::string text = boost::json::serialize(body);
+std::string seal_document(DocumentKind kind, const TenantKeys& keys, std::string_view name,
+                          std::span<const std::byte> body, std::uint16_t version) {
   const auto salt = make_salt();
   ByteWriter out;
   out.text(magic_of(kind));
-  out.number(kDocumentVersion);
-  out.number(kDocumentVersion);
+  out.number(version);
+  out.number(version);
   out.number(static_cast<std::uint8_t>(keys.sealing()));
   out.zeros(3);
   out.number(keys.newest());
   out.zeros(4);
   out.raw(salt);
-  out.number(static_cast<std::uint64_t>(text.size()));
+  out.number(static_cast<std::uint64_t>(body.size()));
   std::string bytes = out.take();
   const std::string context = bytes + std::string(name);
   Sealer sealer(keys.sealing(), keys.object_key(keys.newest(), "document", salt).value());
   const std::size_t header = bytes.size();
-  bytes.resize(header + text.size() + kTagBytes);
-  sealer.seal(0, as_bytes(context), as_bytes(text), std::as_writable_bytes(std::span(bytes)).subspan(header));
+  bytes.resize(header + body.size() + kTagBytes);
+  sealer.seal(0, as_bytes(context), body, std::as_writable_bytes(std::span(bytes)).subspan(header));
   return bytes;
 }
 
-Result<JsonObject> parse_document(DocumentKind kind, const TenantKeys& keys, std::string_view name,
-                                  std::span<const std::byte> bytes) {
+Result<std::string> open_document(DocumentKind kind, const TenantKeys& keys, std::string_view name,
+                                  std::span<const std::byte> bytes, std::size_t limit) {
   const std::string what = fmt::format("{} {}", word_for(kind), name);
   const auto bad = [&](std::string_view why) { return corrupt(fmt::format("{}: {}", what, why)); };
   if (bytes.size() < kDocumentHeaderBytes + kTagBytes) return bad("cut off");
-  if (bytes.size() > kMaxDocumentBytes) return bad("longer than any document");
+  if (bytes.size() > limit) return bad("longer than any document");
   ByteReader in(bytes);
   if (in.text(8) != magic_of(kind)) return bad("another kind of object under this name");
   in.number<std::uint16_t>();
   const auto minimum_reader = in.number<std::uint16_t>();
   const auto sealing = in.number<std::uint8_t>();
-  if (minimum_reader > kDocumentVersion || sealing > static_cast<std::uint8_t>(Sealing::kChaCha20Poly1305)) {
+  if (minimum_reader > kSessionDocumentVersion || sealing > static_cast<std::uint8_t>(Sealing::kChaCha20Poly1305)) {
     return make_error(ErrorCode::kUnsupported, fmt::format("{} was written for a newer reader", what),
                       "use a newer version of cacs");
   }
@@ -95,12 +99,23 @@ Result<JsonObject> parse_document(DocumentKind kind, const TenantKeys& keys, std
   auto key = keys.object_key(generation, "document", salt);
   if (!key) return key.error().with_context(what);
   Sealer sealer(keys.sealing(), *key);
-  std::string text(length, '\0');
+  std::string body(length, '\0');
   const std::string context =
       std::string(reinterpret_cast<const char*>(bytes.data()), kDocumentHeaderBytes) + std::string(name);
-  const auto opened = sealer.open(0, as_bytes(context), in.take(in.left()), std::as_writable_bytes(std::span(text)));
+  const auto opened = sealer.open(0, as_bytes(context), in.take(in.left()), std::as_writable_bytes(std::span(body)));
   if (!opened) return bad("it was changed, or is another object's");
-  auto body = parse_json_object(text, what, kMaxDocumentBytes);
+  return body;
+}
+
+std::string encode_document(DocumentKind kind, const TenantKeys& keys, std::string_view name, const JsonObject& body,
+                            std::uint16_t version) {
+  return seal_document(kind, keys, name, as_bytes(boost::json::serialize(body)), version);
+}
+
+Result<JsonObject> parse_document(DocumentKind kind, const TenantKeys& keys, std::string_view name,
+                                  std::span<const std::byte> bytes) {
+  CACS_ASSIGN(const std::string text, open_document(kind, keys, name, bytes, kMaxDocumentBytes));
+  auto body = parse_json_object(text, fmt::format("{} {}", word_for(kind), name), kMaxDocumentBytes);
   if (!body) return corrupt(body.error().message);
   return body;
 }
@@ -113,8 +128,8 @@ Result<JsonObject> load_document(Backend& backend, DocumentKind kind, const Tena
 }
 
 Status store_document(Backend& backend, DocumentKind kind, const TenantKeys& keys, const std::string& name,
-                      const JsonObject& body, Overwrite overwrite) {
-  const std::string bytes = encode_document(kind, keys, name, body);
+                      const JsonObject& body, Overwrite overwrite, std::uint16_t version) {
+  const std::string bytes = encode_document(kind, keys, name, body, version);
   if (bytes.size() > kMaxDocumentBytes) {
     return make_error(ErrorCode::kTooLarge, fmt::format("{} {} would be longer than any may be", word_for(kind), name));
   }

@@ -85,7 +85,8 @@ Result<FileNode> parse_file_node(std::span<const std::byte> bytes, std::uint8_t 
 Result<Ref> FileTreeBuilder::store(StreamKind kind, const ContentId& id, std::span<const std::byte> bytes) {
   if (const auto found = packs_.find(id)) return *found;
   CACS_TRY(store_.warm(std::span(&id, 1)));
-  if (const auto found = store_.find(id)) return *found;
+  CACS_ASSIGN(const auto found, packs_.find_stored(id));
+  if (found) return *found;
   return packs_.add(kind, id, bytes);
 }
 

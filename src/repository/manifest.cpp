@@ -42,6 +42,26 @@ Result<PieceInfo> info_from_json(const JsonObject& json) {
   return info;
 }
 
+void put_origin(JsonObject& json, const std::optional<RootOrigin>& origin) {
+  if (!origin) return;
+  json["origin"] = JsonObject{{"seat", origin->session.seat},
+                              {"number", origin->session.number},
+                              {"term", origin->seen.term},
+                              {"serial", origin->seen.serial}};
+}
+
+Result<std::optional<RootOrigin>> origin_member(const JsonObject& json) {
+  if (!json.contains("origin")) return std::optional<RootOrigin>();
+  const JsonObject* object = json_find_object(json, "origin");
+  if (object == nullptr) return corrupt("origin is not an object");
+  RootOrigin origin;
+  CACS_ASSIGN(origin.session.seat, count_member(*object, "seat"));
+  CACS_ASSIGN(origin.session.number, count_member(*object, "number"));
+  CACS_ASSIGN(origin.seen.term, count_member(*object, "term"));
+  CACS_ASSIGN(origin.seen.serial, count_member(*object, "serial"));
+  return std::optional(origin);
+}
+
 /// Whatever a helper found amiss in a document whose digest was right, the document is what is corrupt.
 template <typename T>
 Result<T> as_corrupt(Result<T> result) {
@@ -71,6 +91,7 @@ Result<ManifestDocument> read_manifest(const JsonObject& json) {
   CACS_ASSIGN(head.stored_bytes, count_member(json, "stored_bytes"));
   CACS_ASSIGN(document.entry_count, count_member(json, "entry_count"));
   CACS_ASSIGN(document.entries, entries_member(json));
+  CACS_ASSIGN(document.origin, origin_member(json));
   return document;
 }
 
@@ -81,6 +102,7 @@ Result<PieceDocument> read_piece(const JsonObject& json) {
   CACS_ASSIGN(document.head.stored_bytes, count_member(json, "stored_bytes"));
   CACS_ASSIGN(document.entry_count, count_member(json, "entry_count"));
   CACS_ASSIGN(document.entries, entries_member(json));
+  CACS_ASSIGN(document.origin, origin_member(json));
   return document;
 }
 
@@ -90,17 +112,19 @@ JsonObject manifest_to_json(const ManifestDocument& document) {
   const Manifest& head = document.head;
   JsonArray pieces;
   for (const auto& piece : head.pieces) pieces.push_back(info_to_json(piece));
-  return {{"checkpoint", head.checkpoint},
-          {"tenant", head.tenant},
-          {"application", head.application},
-          {"incarnation", head.incarnation},
-          {"created_at", head.created_at},
-          {"meta", head.meta},
-          {"pieces", pieces},
-          {"size_bytes", head.size_bytes},
-          {"stored_bytes", head.stored_bytes},
-          {"entry_count", document.entry_count},
-          {"entries", document.entries.to_text()}};
+  JsonObject json{{"checkpoint", head.checkpoint},
+                  {"tenant", head.tenant},
+                  {"application", head.application},
+                  {"incarnation", head.incarnation},
+                  {"created_at", head.created_at},
+                  {"meta", head.meta},
+                  {"pieces", pieces},
+                  {"size_bytes", head.size_bytes},
+                  {"stored_bytes", head.stored_bytes},
+                  {"entry_count", document.entry_count},
+                  {"entries", document.entries.to_text()}};
+  put_origin(json, document.origin);
+  return json;
 }
 
 Result<ManifestDocument> manifest_from_json(const JsonObject& json) { return as_corrupt(read_manifest(json)); }
@@ -111,6 +135,7 @@ JsonObject piece_to_json(const PieceDocument& document) {
   json["stored_bytes"] = document.head.stored_bytes;
   json["entry_count"] = document.entry_count;
   json["entries"] = document.entries.to_text();
+  put_origin(json, document.origin);
   return json;
 }
 

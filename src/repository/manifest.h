@@ -1,12 +1,14 @@
 #pragma once
 
 #include <cstdint>
+#include <optional>
 #include <span>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
+#include "repository/session/session_types.h"
 #include "repository/types.h"
 
 /// What stands in manifests and pieces. Pure. Parsers take any JSON and any bytes; what they refuse is kCorrupt.
@@ -19,6 +21,7 @@ struct ManifestDocument {
   Manifest head;
   BlobRef entries;
   std::uint64_t entry_count = 0;
+  std::optional<RootOrigin> origin;  ///< of the session that wrote it; none where a gate keeps writers apart
 };
 JsonObject manifest_to_json(const ManifestDocument& document);
 Result<ManifestDocument> manifest_from_json(const JsonObject& json);
@@ -27,6 +30,7 @@ struct PieceDocument {
   Piece head;
   BlobRef entries;
   std::uint64_t entry_count = 0;
+  std::optional<RootOrigin> origin;
 };
 JsonObject piece_to_json(const PieceDocument& document);
 Result<PieceDocument> piece_from_json(const JsonObject& json);

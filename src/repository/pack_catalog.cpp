@@ -20,6 +20,8 @@ Status PackCatalog::refresh() {
   CACS_TRY(backend_.list(std::string(kPackPrefix), [&](const ObjectInfo& object) -> Status {
     const auto name = parse_pack_name(object.name);
     if (!name) return {};
+    // Others are on their way in or out.
+    if (generation_of_ && name->generation != generation_of_(name->id)) return {};
     Pack& pack = listed[name->id];
     if (name->generation > pack.generation) {
       pack = {.id = name->id, .generation = name->generation, .size = object.size};
@@ -36,7 +38,7 @@ Status PackCatalog::refresh() {
   }
   for (const auto& [id, pack] : listed) {
     Pack& mine = packs_[number_locked(id)];
-    if (pack.generation > mine.generation) mine = pack;
+    if (pack.generation > mine.generation || generation_of_) mine = pack;
   }
   std::erase_if(damaged_, [&](const auto& each) { return !listed.contains(*PackId::from_hex(each.first)); });
   return {};
@@ -111,6 +113,11 @@ std::uint32_t PackCatalog::add(const Pack& pack, const std::vector<std::uint64_t
   hooked_[number] = true;
   add_hooks_locked(number, hooks);
   return number;
+}
+
+void PackCatalog::note(const Pack& pack) {
+  const std::unique_lock lock(mutex_);
+  packs_[number_locked(pack.id)] = pack;
 }
 
 void PackCatalog::forget(std::uint32_t number) {

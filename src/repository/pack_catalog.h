@@ -4,6 +4,7 @@
 
 #include <cstddef>
 #include <cstdint>
+#include <functional>
 #include <map>
 #include <mutex>
 #include <optional>
@@ -32,6 +33,11 @@ class PackCatalog {
 
   PackCatalog(Backend& backend, const TenantKeys& keys) : backend_(backend), keys_(keys) {}
 
+  /// Where collectors work beside writers: which generation of a pack counts. Listings, which may be late, then say
+  /// only which packs there may be. Before any other call.
+  using GenerationOf = std::function<std::uint32_t(const PackId&)>;
+  void set_generation_of(GenerationOf generation_of) { generation_of_ = std::move(generation_of); }
+
   /// Looks at what the store lists: takes in new packs and generations, forgets what is gone.
   Status refresh();
   /// Reads the hooks of all packs that are known and whose hooks are not. Packs that cannot be read stand in damaged().
@@ -46,6 +52,8 @@ class PackCatalog {
 
   /// A pack that was written by us and is durable, with its hooks.
   std::uint32_t add(const Pack& pack, const std::vector<std::uint64_t>& hooks);
+  /// A pack that was found by its name.
+  void note(const Pack& pack);
   /// The pack is gone. Its hooks find nothing any more.
   void forget(std::uint32_t number);
   /// Gives back the memory of the hooks of packs that are gone: all are looked at, so once after many were forgotten.
@@ -64,7 +72,8 @@ class PackCatalog {
 
   Backend& backend_;
   const TenantKeys& keys_;
-  std::mutex refresh_mutex_;  ///< one refresh at a time
+  GenerationOf generation_of_;  ///< null: the highest that is listed
+  std::mutex refresh_mutex_;    ///< one refresh at a time
   mutable std::shared_mutex mutex_;
   std::vector<Pack> packs_;
   std::vector<bool> hooked_;  ///< hooks are loaded

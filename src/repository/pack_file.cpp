@@ -111,6 +111,7 @@ Result<std::shared_ptr<OpenPack>> open_pack(Backend& backend, const TenantKeys& 
     pack->sealing = ends.header.sealing;
     pack->key = ends.key;
     pack->context = ends.header_bytes;
+    pack->creator = ends.trailer.creator;
     return {};
   };
   if (const Status opened = open(); !opened) return in_pack(opened.error(), "pack " + id.to_hex());
@@ -160,7 +161,8 @@ Result<std::uint64_t> finish_pack(ObjectWriter& object, const OpenPack& pack, st
                             .table_bytes = static_cast<std::uint32_t>(table.size() + kTagBytes),
                             .hooks_bytes = static_cast<std::uint32_t>(hook_bytes.size() + kTagBytes),
                             .segments = static_cast<std::uint32_t>(pack.table.segments().size()),
-                            .slots = static_cast<std::uint32_t>(pack.table.slots())};
+                            .slots = static_cast<std::uint32_t>(pack.table.slots()),
+                            .creator = pack.creator};
   const std::string trailer_bytes = encode_pack_trailer(trailer);
   Sealer sealer(pack.sealing, pack.key);
   const std::string context = pack.context + trailer_bytes;

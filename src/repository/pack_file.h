@@ -31,6 +31,7 @@ struct OpenPack {
   Sealing sealing = Sealing::kNone;
   SecretKey key;
   std::string context;  ///< the header, which every segment authenticates
+  SessionId creator;    ///< zeros where there is a gate
   PackTable table;
   std::vector<Slot> damaged;  ///< in quarantine, ascending
 

@@ -79,7 +79,8 @@ std::string encode_pack_trailer(const PackTrailer& trailer) {
   out.number(trailer.hooks_bytes);
   out.number(trailer.segments);
   out.number(trailer.slots);
-  out.zeros(16);
+  out.number(trailer.creator.seat);
+  out.number(trailer.creator.number);
   return out.take();
 }
 
@@ -94,7 +95,9 @@ Result<PackTrailer> parse_pack_trailer(std::span<const std::byte> bytes, std::ui
   trailer.hooks_bytes = in.number<std::uint32_t>();
   trailer.segments = in.number<std::uint32_t>();
   trailer.slots = in.number<std::uint32_t>();
-  const bool sane = in.zeros(16) && file_size <= kMaxPackBytes && trailer.table_offset >= kPackHeaderBytes &&
+  trailer.creator.seat = in.number<std::uint64_t>();
+  trailer.creator.number = in.number<std::uint64_t>();
+  const bool sane = file_size <= kMaxPackBytes && trailer.table_offset >= kPackHeaderBytes &&
                     trailer.table_offset <= file_size && trailer.segments <= kMaxSegments &&
                     trailer.slots <= trailer.segments * kMaxSegmentSlots &&
                     trailer.table_offset + trailer.table_bytes + trailer.hooks_bytes + kPackTrailerBytes == file_size &&

@@ -12,6 +12,7 @@
 #include "repository/codec/codec.h"
 #include "repository/keys/sealing.h"
 #include "repository/ref.h"
+#include "repository/session/session_types.h"
 #include "repository/types.h"
 
 /// The bytes of a pack: docs/repository-format.md describes each. Pure: bytes in, values out. Parsers take any bytes
@@ -54,6 +55,7 @@ struct PackTrailer {
   std::uint32_t hooks_bytes = 0;  ///< as stored; they follow the table
   std::uint32_t segments = 0;
   std::uint32_t slots = 0;
+  SessionId creator;  ///< the session that wrote the pack; zeros where there is a gate
 };
 std::string encode_pack_trailer(const PackTrailer& trailer);
 Result<PackTrailer> parse_pack_trailer(std::span<const std::byte> bytes, std::uint64_t file_size);

@@ -13,8 +13,9 @@ namespace {
 
 class Rewriter {
  public:
-  Rewriter(Core& core, const OpenPack& pack, ReadContext& context, const std::function<bool(Slot)>& wanted)
-      : core_(core), old_(pack), context_(context), wanted_(wanted) {}
+  Rewriter(Core& core, const OpenPack& pack, ReadContext& context, std::uint32_t to,
+           const std::function<bool(Slot)>& wanted)
+      : core_(core), old_(pack), context_(context), to_(to), wanted_(wanted) {}
 
   Result<RewrittenPack> run() {
     CACS_TRY(begin());
@@ -28,12 +29,13 @@ class Rewriter {
                       .identity = core_.keys().identity(),
                       .key_generation = core_.keys().newest(),
                       .id = old_.id,
-                      .generation = old_.generation + 1,
+                      .generation = to_,
                       .salt = make_salt()};
     pack_->id = header.id;
     pack_->generation = header.generation;
     pack_->name = pack_name(header.id, header.generation);
     pack_->sealing = header.sealing;
+    pack_->creator = old_.creator;
     pack_->context = encode_pack_header(header);
     CACS_ASSIGN(pack_->key, core_.keys().object_key(header.key_generation, "pack", header.salt));
     sealer_ = std::make_unique<Sealer>(header.sealing, pack_->key);
@@ -97,8 +99,8 @@ class Rewriter {
 
   Result<RewrittenPack> end() {
     // Which slots are hooks is for the index alone to say: the old pack's that are still there.
-    CACS_ASSIGN(const auto before, read_pack_hooks(core_.backend(), core_.keys(), old_.id, old_.generation,
-                                                   core_.store.catalog().pack(number()).size));
+    CACS_ASSIGN(const std::uint64_t size, core_.backend().size(old_.name));
+    CACS_ASSIGN(const auto before, read_pack_hooks(core_.backend(), core_.keys(), old_.id, old_.generation, size));
     std::vector<std::uint64_t> there;
     pack_->table.for_each([&](Slot /*slot*/, const SlotPlace& place) { there.push_back(place.id.prefix()); });
     std::sort(there.begin(), there.end());
@@ -111,11 +113,10 @@ class Rewriter {
     return result;
   }
 
-  std::uint32_t number() { return core_.store.catalog().number_of(old_.id); }
-
   Core& core_;
   const OpenPack& old_;
   ReadContext& context_;
+  std::uint32_t to_;
   const std::function<bool(Slot)>& wanted_;
   std::shared_ptr<OpenPack> pack_ = std::make_shared<OpenPack>();
   std::unique_ptr<Sealer> sealer_;
@@ -127,9 +128,9 @@ class Rewriter {
 
 }  // namespace
 
-Result<RewrittenPack> rewrite_pack(Core& core, const OpenPack& pack, ReadContext& context,
+Result<RewrittenPack> rewrite_pack(Core& core, const OpenPack& pack, ReadContext& context, std::uint32_t to,
                                    const std::function<bool(Slot)>& wanted) {
-  return Rewriter(core, pack, context, wanted).run().context(fmt::format("rewrite pack {}", pack.id.to_hex()));
+  return Rewriter(core, pack, context, to, wanted).run().context(fmt::format("rewrite pack {}", pack.id.to_hex()));
 }
 
 }  // namespace cacs::repository

@@ -15,10 +15,10 @@ struct RewrittenPack {
   std::vector<std::uint64_t> hooks;
 };
 
-/// Writes the next generation of a pack, with those slots alone for which `wanted` is true; every slot keeps its place.
-/// Reads one segment at a time, and checks each slot. Durable when it returns. kCorrupt when a slot that is wanted is
-/// damaged: then nothing was written.
-Result<RewrittenPack> rewrite_pack(Core& core, const OpenPack& pack, ReadContext& context,
+/// Writes generation `to` of a pack, a later one, with those slots alone for which `wanted` is true; every slot keeps
+/// its place. Reads one segment at a time, and checks each slot. Durable when it returns. kCorrupt when a slot that is
+/// wanted is damaged: then nothing was written.
+Result<RewrittenPack> rewrite_pack(Core& core, const OpenPack& pack, ReadContext& context, std::uint32_t to,
                                    const std::function<bool(Slot)>& wanted);
 
 }  // namespace cacs::repository

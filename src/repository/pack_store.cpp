@@ -64,11 +64,24 @@ Error PackStore::missing(std::uint32_t number) const {
 
 // --- tables ----------------------------------------------------------------------------------------------------------
 
-Result<std::shared_ptr<const OpenPack>> PackStore::load(std::uint32_t number) {
-  for (const bool again : {false, true}) {
+/// Where the pack is, as far as is known. Generation 0: it is not there. `again`: it was not there.
+Result<PackCatalog::Pack> PackStore::locate(std::uint32_t number, bool again) {
+  if (!locate_) {
     // Another process has stored it since, or a collection has put the next generation in its place.
     if (again) CACS_TRY(catalog_.refresh());
-    const auto known = catalog_.pack(number);
+    return catalog_.pack(number);
+  }
+  const auto known = catalog_.pack(number);
+  if (!again && known.generation != 0) return known;
+  auto found = locate_(known.id, again);
+  if (!found && found.error().code == ErrorCode::kNotFound) return PackCatalog::Pack{.id = known.id};
+  if (found) catalog_.note(*found);
+  return found;
+}
+
+Result<std::shared_ptr<const OpenPack>> PackStore::load(std::uint32_t number) {
+  for (const bool again : {false, true}) {
+    CACS_ASSIGN(const auto known, locate(number, again));
     if (known.generation == 0) continue;
     auto pack = open_pack(backend_, keys_, known.id, known.generation, known.size);
     if (!pack && pack.error().code == ErrorCode::kNotFound) continue;
@@ -163,6 +176,10 @@ std::uint32_t PackStore::add(std::shared_ptr<OpenPack> pack, std::uint64_t size,
 
 void PackStore::forget(std::uint32_t number) {
   catalog_.forget(number);
+  drop_table(number);
+}
+
+void PackStore::drop_table(std::uint32_t number) {
   const std::lock_guard lock(tables_mutex_);
   tables_.erase(number, [&](auto& pack) { drop_table_ids(number, *pack); });
 }

@@ -47,6 +47,11 @@ class PackStore {
  public:
   PackStore(Backend& backend, const TenantKeys& keys);
 
+  /// Where collectors work beside writers: finds a pack by its name, in the generation that counts; `again`: looks
+  /// anew which that is. kNotFound when it is not there. Before any other call.
+  using Locate = std::function<Result<PackCatalog::Pack>(const PackId& id, bool again)>;
+  void set_locate(Locate locate) { locate_ = std::move(locate); }
+
   PackCatalog& catalog() { return catalog_; }
   Quarantine& quarantine_list() { return quarantine_; }
   /// Of what is written here, learned over all sessions: stream 0 is memory, 1 files.
@@ -75,6 +80,8 @@ class PackStore {
   std::uint32_t add(std::shared_ptr<OpenPack> pack, std::uint64_t size, const std::vector<std::uint64_t>& hooks);
   /// The pack is gone.
   void forget(std::uint32_t number);
+  /// The table is read again when it is next needed.
+  void drop_table(std::uint32_t number);
   /// Every slot of the pack read and checked; what is damaged goes into quarantine, durably.
   Status quarantine(std::uint32_t number);
   [[nodiscard]] std::uint64_t quarantines() const { return quarantines_; }
@@ -83,6 +90,7 @@ class PackStore {
  private:
   using Segment = std::shared_ptr<const std::vector<std::byte>>;
   Result<std::shared_ptr<const OpenPack>> load(std::uint32_t number);
+  Result<PackCatalog::Pack> locate(std::uint32_t number, bool again);
   void insert_table(std::uint32_t number, const std::shared_ptr<const OpenPack>& pack);
   void drop_table_ids(std::uint32_t number, const OpenPack& pack);
   Result<Segment> segment(std::uint32_t number, const OpenPack& pack, std::uint32_t segment, ReadContext& context);
@@ -99,6 +107,7 @@ class PackStore {
   Quarantine quarantine_;
   CompressionPolicy compression_;
   SlotSource* elsewhere_ = nullptr;
+  Locate locate_;  ///< null: the catalogue says where packs are
 
   std::mutex tables_mutex_;
   LruCache<std::uint32_t, std::shared_ptr<const OpenPack>> tables_;

@@ -45,8 +45,9 @@ bool is_hook(StreamKind kind, const ContentId& id) {
   return (id.prefix() & mask) == 0;
 }
 
-PackWriter::PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool)
-    : backend_(backend), keys_(keys), store_(store), pool_(pool), workers_(pool.workers()) {}
+PackWriter::PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool,
+                       ReferenceGuard* guard)
+    : backend_(backend), keys_(keys), store_(store), pool_(pool), guard_(guard), workers_(pool.workers()) {}
 
 PackWriter::~PackWriter() = default;
 
@@ -54,6 +55,13 @@ std::optional<Ref> PackWriter::find(const ContentId& id) const {
   const auto found = ids_.find(id.prefix());
   if (found == ids_.end() || found->second.first != id) return std::nullopt;
   return Ref{.pack = number_, .slot = found->second.second};
+}
+
+Result<std::optional<Ref>> PackWriter::find_stored(const ContentId& id) {
+  const auto found = store_.find(id);
+  if (!found) return found;
+  CACS_ASSIGN(const bool allowed, may_reference(*found));
+  return allowed ? found : std::nullopt;
 }
 
 Status PackWriter::begin_pack() {
@@ -175,6 +183,7 @@ Status PackWriter::end_pack() {
   pack->key = key_;
   pack->context = header_bytes_;
   const auto start = Clock::now();
+  if (guard_ != nullptr) pack->creator = guard_->creator();
   CACS_ASSIGN(const std::uint64_t size, finish_pack(*object_, *pack, hooks_, end_));
   object_.reset();
   if (size >= kTellingBytes) store_.compression().uploaded(0, seconds_since(start));

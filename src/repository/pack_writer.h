@@ -22,18 +22,35 @@ namespace cacs::repository {
 /// Where packs end: when this much is in them, or was before compression.
 inline constexpr std::size_t kPackTargetBytes = std::size_t{32} << 20U;
 
+/// What a session may refer to where a collector works beside it: everything that it takes over from elsewhere is put
+/// to this first. One thread at a time.
+class ReferenceGuard {
+ public:
+  virtual ~ReferenceGuard() = default;
+  virtual Result<bool> allows(const Ref& ref) = 0;
+  /// Stands in every pack that the session writes.
+  [[nodiscard]] virtual SessionId creator() const = 0;
+};
+
 /// Writes pages, chunks and nodes into packs. A pack that is full is committed at once, durably: it is garbage until a
 /// manifest names it, and what a session that fails has written is left to the collector (another session may have
 /// built on it meanwhile). Streams of different kinds go into segments of their own. One thread at a time.
 class PackWriter {
  public:
-  PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool);
+  /// `guard`: null where nothing disappears while the session is open.
+  PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool,
+             ReferenceGuard* guard = nullptr);
   ~PackWriter();
   PackWriter(const PackWriter&) = delete;
   PackWriter& operator=(const PackWriter&) = delete;
 
   /// A slot of the pack being written with this content.
   [[nodiscard]] std::optional<Ref> find(const ContentId& id) const;
+  /// Whether this slot of a finished pack, found in a table or in a parent, may be named instead of storing its content
+  /// again.
+  Result<bool> may_reference(const Ref& ref) { return guard_ == nullptr ? Result<bool>(true) : guard_->allows(ref); }
+  /// A slot with this content in a table that is loaded, and that may be named.
+  Result<std::optional<Ref>> find_stored(const ContentId& id);
   /// Stores 1 to kMaxChunkBytes bytes (kMemory: kPageBytes).
   Result<Ref> add(StreamKind kind, const ContentId& id, std::span<const std::byte> bytes);
   /// Ends the pack that is being written, so that everything added is durable.
@@ -83,6 +100,7 @@ class PackWriter {
   const TenantKeys& keys_;
   PackStore& store_;
   WorkPool& pool_;
+  ReferenceGuard* guard_;
   std::vector<Worker> workers_;
 
   std::unique_ptr<ObjectWriter> object_;  ///< the pack being written

@@ -127,11 +127,13 @@ Result<Ref> PageIngest::place_page(std::size_t at, std::uint64_t page, PageTreeC
     if (!before && before.error().code != ErrorCode::kCorrupt) return before.error();
     if (before && !before->none()) {
       CACS_ASSIGN(const bool same, same_content(*before, id));
-      if (same) return *before;
+      CACS_ASSIGN(const bool allowed, same ? tools_.packs.may_reference(*before) : Result<bool>(false));
+      if (allowed) return *before;
     }
   }
   if (const auto found = tools_.packs.find(id)) return *found;
-  if (const auto found = tools_.store.find(id)) return *found;
+  CACS_ASSIGN(const auto found, tools_.packs.find_stored(id));
+  if (found) return *found;
   return tools_.packs.add(StreamKind::kMemory, id, std::span(buffer_).subspan(at * kPageBytes, kPageBytes));
 }
 

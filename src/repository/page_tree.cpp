@@ -66,7 +66,8 @@ Result<Ref> PageTreeBuilder::store_node(std::uint8_t level) {
       CACS_ASSIGN(const Ref ref, parent_->node_ref(level, current.index));
       // One that was read from another copy, itself being damaged, is not built on: nothing would keep the copy.
       CACS_ASSIGN(const bool sound, store_.contains(ref));
-      return sound ? ref : Ref{};
+      CACS_ASSIGN(const bool allowed, sound ? packs_.may_reference(ref) : Result<bool>(false));
+      return allowed ? ref : Ref{};
     }();
     // A parent that cannot be read is no parent.
     if (same && !same->none()) return *same;

@@ -1,8 +1,5 @@
 #include <fmt/format.h>
 
-#include <algorithm>
-#include <cstring>
-
 #include "repository/blob_read.h"
 #include "repository/repository.h"
 
@@ -22,23 +19,7 @@ BlobReader::~BlobReader() = default;
 std::uint64_t BlobReader::size() const { return state_->cursor.blob().size; }
 
 Result<std::size_t> BlobReader::read_at(std::uint64_t offset, std::span<std::byte> out) {
-  if (offset >= size()) return std::size_t{0};
-  out = out.first(std::min<std::uint64_t>(out.size(), size() - offset));
-  const std::size_t total = out.size();
-  while (!out.empty()) {
-    CACS_ASSIGN(const auto piece, state_->cursor.locate(offset));
-    const std::uint64_t within = offset - piece.start;
-    const std::size_t count = std::min<std::uint64_t>(out.size(), piece.length - within);
-    if (piece.ref.none()) {
-      std::memset(out.data(), 0, count);
-    } else {
-      CACS_ASSIGN(const auto bytes, state_->cursor.read(piece));
-      std::memcpy(out.data(), bytes.data() + within, count);
-    }
-    out = out.subspan(count);
-    offset += count;
-  }
-  return total;
+  return repository::read_at(state_->cursor, offset, out);
 }
 
 Result<std::unique_ptr<BlobReader>> Repository::open_reader(const BlobRef& blob) {

@@ -7,28 +7,13 @@
 #include "base/log.h"
 #include "base/uuid.h"
 #include "repository/layout.h"
+#include "repository/pieces.h"
 #include "repository/summaries.h"
 #include "repository/writer_state.h"
 
 namespace cacs::repository {
 
 namespace {
-
-/// Packs whose tables a session has at hand from its start: lists and nodes of the latest checkpoints are found without
-/// a hook.
-constexpr std::size_t kRecentPacks = 8;
-
-Status warm_recent_packs(Core& core) {
-  const auto numbers = core.store.catalog().present();
-  const std::size_t count = std::min(numbers.size(), kRecentPacks);
-  for (std::size_t i = numbers.size() - count; i < numbers.size(); ++i) {
-    const auto pack = core.store.open(numbers[i]);
-    if (!pack && pack.error().code != ErrorCode::kCorrupt && pack.error().code != ErrorCode::kUnsupported) {
-      return pack.error();
-    }
-  }
-  return {};
-}
 
 /// The descriptor is readable without keys: it says which ones are needed.
 TenantKeys descriptor_keys() { return TenantKeys::unsealed("cacs descriptor"); }
@@ -50,6 +35,9 @@ Result<Descriptor> read_descriptor(Backend& backend) {
                       "use a newer version of cacs");
   }
   descriptor.sealing = static_cast<Sealing>(sealing);
+  if (json->contains("sessions")) {
+    CACS_ASSIGN(descriptor.sessions, json_bool(*json, "sessions"));
+  }
   return descriptor;
 }
 
@@ -62,9 +50,11 @@ Result<std::unique_ptr<Repository>> Repository::create(Place place, const std::s
   if (backend.size(std::string(kDescriptorName)).ok()) {
     return make_error(ErrorCode::kConflict, doing + ": there is one already");
   }
-  const JsonObject body{{"repository", id}, {"sealing", static_cast<int>(place.keys.sealing())}};
+  const bool sessions = place.gate == nullptr;
+  JsonObject body{{"repository", id}, {"sealing", static_cast<int>(place.keys.sealing())}};
+  if (sessions) body["sessions"] = true;
   CACS_TRY(store_document(backend, DocumentKind::kRepository, descriptor_keys(), std::string(kDescriptorName), body,
-                          Overwrite::kNo)
+                          Overwrite::kNo, sessions ? kSessionDocumentVersion : kDocumentVersion)
                .context(doing));
   return open(std::move(place));
 }
@@ -75,18 +65,20 @@ Result<std::unique_ptr<Repository>> Repository::open(Place place) {
   if (descriptor.sealing != place.keys.sealing()) {
     return make_error(ErrorCode::kPermission, doing + ": these are not its keys", "use the key that it was made with");
   }
-  auto core = std::make_shared<Core>(std::move(place));
+  if (!descriptor.sessions && place.gate == nullptr) {
+    return make_error(ErrorCode::kInvalidArgument, doing + ": it was made for a gate, and none was given");
+  }
+  auto core = std::make_shared<Core>(std::move(place), descriptor.sessions);
+  if (core->sessions) {
+    if (const auto view = core->sessions->view(); !view) return view.error().with_context(doing);
+  }
   CACS_TRY(core->store.refresh().context(doing));
   return std::unique_ptr<Repository>(new Repository(std::move(core)));
 }
 
-Result<std::unique_ptr<Writer>> Repository::begin(std::string_view label) {
-  CACS_ASSIGN(auto pass, core_->place.gate->enter(GateMode::kShared, GateWait::kBlock));
-  // Inside: from here on no pack disappears, so everything that the index names may be built on.
-  CACS_TRY(core_->store.refresh());
-  CACS_TRY(core_->store.catalog().load_hooks());
-  CACS_TRY(warm_recent_packs(*core_));
-  auto state = std::make_unique<Writer::State>(core_, std::move(pass), label);
+Result<std::unique_ptr<Writer>> Repository::begin(std::string_view label, std::string_view checkpoint) {
+  CACS_ASSIGN(Hold hold, hold_for_writing(*core_, checkpoint));
+  auto state = std::make_unique<Writer::State>(core_, std::move(hold), label);
   return std::unique_ptr<Writer>(new Writer(std::move(state)));
 }
 
@@ -95,50 +87,14 @@ Result<std::unique_ptr<Writer>> Repository::begin(std::string_view label) {
 Status Repository::commit_checkpoint(Manifest head, const std::vector<std::string>& pieces) {
   const std::string doing = fmt::format("commit checkpoint {}", head.checkpoint);
   if (!head.entries.empty()) return make_error(ErrorCode::kInvalidArgument, doing + ": the head must have no entries");
-  if (auto done = load_manifest_document(*core_, head.checkpoint); done.ok()) {
-    const auto& before = done->head.pieces;
-    const bool same = std::equal(before.begin(), before.end(), pieces.begin(), pieces.end(),
-                                 [](const PieceInfo& info, const std::string& id) { return info.piece == id; });
-    if (!same) return make_error(ErrorCode::kConflict, doing + ": it exists, and was made of other pieces");
-  } else {
-    if (done.error().code != ErrorCode::kNotFound) return done.error().with_context(doing);
-    CACS_ASSIGN(const auto pass, core_->place.gate->enter(GateMode::kShared, GateWait::kBlock));
-    CACS_TRY(core_->store.refresh().context(doing));
-    CACS_TRY(core_->store.catalog().load_hooks().context(doing));
-    std::uint64_t stored = 0;
-    head.pieces.clear();
-    for (const auto& id : pieces) {
-      auto piece = load_piece(id);
-      if (!piece) return piece.error().with_context(doing);
-      head.entries.insert(head.entries.end(), piece->entries.begin(), piece->entries.end());
-      stored += piece->stored_bytes;
-      head.pieces.push_back(std::move(piece->info));
-    }
-    WorkPool pool(1);
-    PackWriter packs(core_->backend(), core_->keys(), core_->store, pool);
-    ContentHasher hasher = core_->keys().hasher();
-    CACS_TRY(write_manifest(*core_, packs, hasher, std::move(head), stored).context(doing));
-  }
-  for (const auto& id : pieces) CACS_TRY(drop_piece(id).context(doing));
-  return {};
+  return commit_pieces(core_, std::move(head), pieces, NamePieces::kYes).context(doing);
 }
 
 Result<std::vector<std::string>> Repository::list_pieces() { return repository::list_pieces(*core_); }
 
-Result<Piece> Repository::load_piece(std::string_view piece) {
-  CACS_ASSIGN(PieceDocument document, load_piece_document(*core_, piece));
-  auto entries = load_entries(*core_, document.entries, document.entry_count);
-  if (!entries) return entries.error().with_context(fmt::format("piece {}", piece));
-  document.head.entries = std::move(*entries);
-  return std::move(document.head);
-}
+Result<Piece> Repository::load_piece(std::string_view piece) { return repository::load_piece(*core_, piece); }
 
-Status Repository::drop_piece(std::string_view piece) {
-  if (!is_uuid(piece)) return make_error(ErrorCode::kInvalidArgument, "a piece's id is a UUID");
-  auto status = core_->backend().remove(piece_name(piece));
-  if (!status && status.error().code == ErrorCode::kNotFound) return {};
-  return status;
-}
+Status Repository::drop_piece(std::string_view piece) { return repository::drop_piece(*core_, piece); }
 
 Status Repository::drop_all_pieces() {
   CACS_ASSIGN(const auto pieces, list_pieces());
@@ -167,7 +123,23 @@ Result<std::vector<Summary>> Repository::list() {
   return all;
 }
 
-Result<std::vector<BriefSummary>> Repository::list_brief() { return list_summaries(*core_); }
+Result<std::vector<BriefSummary>> Repository::list_brief() {
+  if (!core_->sessions) return list_summaries(*core_);
+  // Summaries go by listings. With sessions every manifest is read, to see whether it counts.
+  CACS_ASSIGN(const auto all, list());
+  std::vector<BriefSummary> brief;
+  for (const auto& each : all) {
+    brief.push_back({.checkpoint = each.head.checkpoint,
+                     .application = each.head.application,
+                     .created_at = each.head.created_at,
+                     .incarnation = each.head.incarnation,
+                     .size_bytes = each.head.size_bytes,
+                     .stored_bytes = each.head.stored_bytes,
+                     .entry_count = each.entry_count,
+                     .problem = each.problem});
+  }
+  return brief;
+}
 
 void Repository::set_further(std::shared_ptr<Further> further) {
   core_->further = std::move(further);
@@ -196,18 +168,27 @@ Result<Manifest> Repository::load(std::string_view checkpoint) {
 }
 
 Status Repository::remove(std::string_view checkpoint) {
-  const bool by_name = PackId::from_hex(checkpoint).has_value();  // 32 hexadecimal digits
+  // As list() names one that cannot be read: 32 hexadecimal digits, with sessions a dot and as many again.
+  const auto dot = checkpoint.find('.');
+  const bool by_name = PackId::from_hex(checkpoint.substr(0, dot)).has_value() &&
+                       (dot == std::string_view::npos || PackId::from_hex(checkpoint.substr(dot + 1)).has_value());
   if (!by_name && !is_uuid(checkpoint)) {
     return make_error(ErrorCode::kInvalidArgument, "a checkpoint's id is a UUID");
   }
-  const std::string name =
-      by_name ? std::string(kManifestPrefix) + std::string(checkpoint) : manifest_name(core_->keys(), checkpoint);
-  CACS_TRY(forget_summary(*core_, name));
-  auto status = core_->backend().remove(name);
-  if (!status && status.error().code == ErrorCode::kNotFound) {
-    return make_error(ErrorCode::kNotFound, fmt::format("there is no checkpoint {}", checkpoint));
+  std::vector<std::string> names = {by_name ? std::string(kManifestPrefix) + std::string(checkpoint)
+                                            : manifest_name(core_->keys(), checkpoint)};
+  if (core_->sessions && !by_name) {
+    CACS_ASSIGN(names, find_manifests(*core_, checkpoint));
   }
-  return status;
+  bool found = false;
+  for (const auto& name : names) {
+    if (!core_->sessions) CACS_TRY(forget_summary(*core_, name));
+    const auto status = core_->roots().remove(name);
+    if (!status && status.error().code != ErrorCode::kNotFound) return status;
+    found = found || status.ok();
+  }
+  if (!found) return make_error(ErrorCode::kNotFound, fmt::format("there is no checkpoint {}", checkpoint));
+  return {};
 }
 
 CompressionPolicy& Repository::compression() { return core_->store.compression(); }
@@ -217,10 +198,15 @@ std::uint64_t Repository::quarantines() const { return core_->store.quarantines(
 Result<Stats> Repository::stats() {
   CACS_TRY(core_->store.refresh());
   Stats stats;
-  CACS_TRY(core_->backend().list(std::string(kManifestPrefix), [&](const ObjectInfo& /*object*/) -> Status {
-    ++stats.checkpoints;
-    return {};
-  }));
+  if (core_->sessions) {
+    CACS_ASSIGN(const auto checkpoints, list());
+    stats.checkpoints = checkpoints.size();
+  } else {
+    CACS_TRY(core_->backend().list(std::string(kManifestPrefix), [&](const ObjectInfo& /*object*/) -> Status {
+      ++stats.checkpoints;
+      return {};
+    }));
+  }
   CACS_ASSIGN(const auto pieces, list_pieces());
   stats.pieces = pieces.size();
   for (const std::uint32_t number : core_->store.catalog().present()) {

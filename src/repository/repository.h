@@ -61,6 +61,7 @@ class Writer {
 
  private:
   friend class Repository;
+  friend class PieceJoin;
   struct State;
   explicit Writer(std::unique_ptr<State> state);
   std::unique_ptr<State> state_;
@@ -90,9 +91,11 @@ struct CollectOptions {
   GateWait wait = GateWait::kBlock;  ///< for writers to end; kFail: kUnavailable instead
 };
 
+/// With sessions a pack is condemned by one collection, and removed or written anew by a later one.
 struct CollectResult {
   std::size_t packs_removed = 0;  ///< the ones replaced included
   std::size_t packs_written = 0;
+  std::size_t packs_condemned = 0;  ///< that wait for a later collection; with sessions only
   std::uint64_t bytes_freed = 0;    ///< files removed less files written
   std::uint64_t bytes_garbage = 0;  ///< unreachable bytes that stay, in packs not worth rewriting
   std::vector<Error> problems;      ///< packs left as they are because bytes in them are damaged
@@ -115,6 +118,7 @@ struct Stats {
 struct Descriptor {
   std::string id;  ///< UUID
   Sealing sealing = Sealing::kNone;
+  bool sessions = false;  ///< writers and collectors go by sessions (docs/collection.md), not by a gate
 };
 /// kNotFound when there is no repository.
 Result<Descriptor> read_descriptor(Backend& backend);
@@ -123,7 +127,8 @@ Result<Descriptor> read_descriptor(Backend& backend);
 /// processes may have one repository open. Damage is kCorrupt and names pack and slot, or the object.
 class Repository {
  public:
-  /// Makes a repository where there is none; kConflict when there is one. The keys say how it is sealed.
+  /// Makes a repository where there is none; kConflict when there is one. The keys say how it is sealed. With a gate,
+  /// or without, that is, with sessions.
   static Result<std::unique_ptr<Repository>> create(Place place, const std::string& id = new_uuid());
   /// Opens one. kNotFound when there is none; kPermission when the keys are not its own.
   static Result<std::unique_ptr<Repository>> open(Place place);
@@ -132,8 +137,9 @@ class Repository {
   Repository(const Repository&) = delete;
   Repository& operator=(const Repository&) = delete;
 
-  /// Starts a session. Blocks while a collection runs. `label` names it: a piece keeps it.
-  Result<std::unique_ptr<Writer>> begin(std::string_view label);
+  /// Starts a session. Blocks while a collection runs, where there is a gate. `label` names it: a piece keeps it.
+  /// `checkpoint`: the one that it will commit, if that is known: saves a repository with sessions half of the work.
+  Result<std::unique_ptr<Writer>> begin(std::string_view label, std::string_view checkpoint = {});
 
   /// Makes a checkpoint from pieces, then removes them. The entries of all pieces are the checkpoint's; a name in two
   /// of them is kInvalidArgument. `head` has no entries. Repeating a call that had succeeded is success.

@@ -8,6 +8,7 @@
 #include "repository/file_node.h"
 #include "repository/layout.h"
 #include "repository/page_ingest.h"
+#include "repository/pieces.h"
 #include "repository/walk.h"
 #include "repository/writer_state.h"
 
@@ -24,11 +25,11 @@ Status session_over() { return make_error(ErrorCode::kConflict, "this session ha
 Writer::Writer(std::unique_ptr<State> state) : state_(std::move(state)) {}
 Writer::~Writer() = default;
 
-Writer::State::State(std::shared_ptr<Core> shared, std::unique_ptr<GatePass> held, std::string_view name)
+Writer::State::State(std::shared_ptr<Core> shared, Hold held, std::string_view name)
     : core(std::move(shared)),
-      pass(std::move(held)),
+      hold(std::move(held)),
       label(name),
-      packs(core->backend(), core->keys(), core->store, pool) {
+      packs(core->backend(), core->keys(), core->store, pool, hold.guard.get()) {
   for (std::size_t worker = 0; worker < pool.workers(); ++worker) contexts.emplace_back(core->keys());
 }
 
@@ -150,10 +151,11 @@ Status Writer::reuse(const BlobRef& blob) {
   if (state.blobs.contains(blob.to_text())) return {};
   PackStore& store = state.core->store;
   // A part may have outlived the rest (a collection keeps garbage that is not worth its removal), so every slot is
-  // looked up. Nothing disappears from here on: the session's pass keeps the collector out.
+  // looked up. Nothing that may be referred to disappears from here on: the hold keeps the collector off it.
   const auto need = [&](const Ref& ref) -> Result<bool> {
     CACS_ASSIGN(const bool there, store.contains(ref));
-    if (there) return true;
+    CACS_ASSIGN(const bool allowed, there ? state.packs.may_reference(ref) : Result<bool>(false));
+    if (allowed) return true;
     return make_error(ErrorCode::kNotFound, "a part of it is not in the repository");
   };
   auto status = walk_blob(store, state.contexts.front(), blob, {.enter = need, .leaf = [&](const Ref& ref) -> Status {
@@ -185,8 +187,18 @@ Status Writer::commit(Manifest manifest) {
   if (state.over) return session_over();
   CACS_TRY(state.check_entries(manifest.entries));
   const std::string doing = fmt::format("commit checkpoint {}", manifest.checkpoint);
-  CACS_TRY(
-      write_manifest(*state.core, state.packs, state.contexts.front().hasher, std::move(manifest), 0).context(doing));
+  Core& core = *state.core;
+  if (state.hold.session && !state.hold.manifest.starts_with(manifest_name(core.keys(), manifest.checkpoint) + ".")) {
+    // The session was begun for no checkpoint, or for another: what it may write is a piece.
+    if (!is_uuid(manifest.checkpoint)) {
+      return make_error(ErrorCode::kInvalidArgument, doing + ": a checkpoint's id has to be a UUID");
+    }
+    auto piece = state.finish_piece(std::exchange(manifest.entries, {}), {});
+    if (!piece) return piece.error().with_context(doing);
+    return commit_pieces(state.core, std::move(manifest), {*piece}, NamePieces::kNo).context(doing);
+  }
+  CACS_TRY(write_manifest(core, state.hold, state.packs, state.contexts.front().hasher, std::move(manifest), 0)
+               .context(doing));
   state.end();
   return {};
 }
@@ -195,22 +207,24 @@ Result<std::string> Writer::finish_piece(std::vector<Entry> entries, JsonObject 
   State& state = *state_;
   if (state.over) return session_over().error();
   CACS_TRY(state.check_entries(entries));
+  auto id = state.finish_piece(std::move(entries), std::move(meta));
+  if (!id) return id.error().with_context(fmt::format("store piece {}", state.label));
+  return id;
+}
+
+Result<std::string> Writer::State::finish_piece(std::vector<Entry> entries, JsonObject meta) {
   CACS_TRY(sort_entries(entries));
-  const std::string doing = fmt::format("store piece {}", state.label);
   PieceDocument document;
-  auto list = store_entries(*state.core, state.packs, state.contexts.front().hasher, entries);
-  if (!list) return list.error().with_context(doing);
-  document.entries = *list;
+  CACS_ASSIGN(document.entries, store_entries(*core, packs, contexts.front().hasher, entries));
   document.entry_count = entries.size();
-  CACS_TRY(state.packs.finish().context(doing));
-  document.head.info = {.piece = new_uuid(), .label = state.label, .meta = std::move(meta)};
+  CACS_TRY(packs.finish());
+  document.head.info = {.piece = hold.piece, .label = label, .meta = std::move(meta)};
   document.head.created_at = format_time(wall_now());
-  document.head.stored_bytes = state.packs.stored_bytes();
-  const std::string id = document.head.info.piece;
-  CACS_TRY(store_document(state.core->backend(), DocumentKind::kPiece, state.core->keys(), piece_name(id),
-                          piece_to_json(document), Overwrite::kNo)
-               .context(doing));
-  state.end();
+  document.head.stored_bytes = packs.stored_bytes();
+  if (hold.session) document.origin = hold.session->origin();
+  std::string id = hold.piece;
+  CACS_TRY(store_root(*core, hold, DocumentKind::kPiece, piece_name(id), piece_to_json(document)));
+  end();
   return id;
 }
 

@@ -10,6 +10,7 @@
 
 #include "repository/chunker.h"
 #include "repository/core.h"
+#include "repository/hold.h"
 #include "repository/page_ingest.h"
 #include "repository/repository.h"
 #include "repository/work_pool.h"
@@ -18,20 +19,21 @@ namespace cacs::repository {
 
 /// The inside of a Writer.
 struct Writer::State {
-  State(std::shared_ptr<Core> shared, std::unique_ptr<GatePass> held, std::string_view name);
+  State(std::shared_ptr<Core> shared, Hold held, std::string_view name);
 
   void advance(std::uint64_t bytes);
   [[nodiscard]] Status check_entries(const std::vector<Entry>& entries) const;
   Result<BlobRef> put_pages(const PageSource& source, std::vector<PageRun> runs, const PageMapHead& shape,
                             const BlobRef* parent);
   BlobRef remember(const BlobRef& blob);
+  Result<std::string> finish_piece(std::vector<Entry> entries, JsonObject meta);
   void end() {
     over = true;
-    pass.reset();
+    hold = {};
   }
 
   std::shared_ptr<Core> core;
-  std::unique_ptr<GatePass> pass;  ///< keeps the collector out; given back after `packs` is destroyed
+  Hold hold;  ///< keeps the collector off; given back after `packs` is destroyed
   std::string label;
   WorkPool pool;
   std::vector<ReadContext> contexts;  ///< one a worker

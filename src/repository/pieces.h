@@ -1,0 +1,23 @@
+#pragma once
+
+#include <memory>
+#include <string>
+#include <string_view>
+#include <vector>
+
+#include "base/result.h"
+#include "repository/core.h"
+#include "repository/types.h"
+
+/// Pieces, and checkpoints made of them.
+namespace cacs::repository {
+
+Result<Piece> load_piece(Core& core, std::string_view piece);
+Status drop_piece(Core& core, std::string_view piece);
+
+enum class NamePieces { kNo, kYes };  ///< whether the manifest says which it was made of
+/// Repository::commit_checkpoint.
+Status commit_pieces(const std::shared_ptr<Core>& core, Manifest head, const std::vector<std::string>& pieces,
+                     NamePieces name);
+
+}  // namespace cacs::repository
