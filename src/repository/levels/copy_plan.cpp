@@ -2,7 +2,7 @@
 
 namespace cacs::repository {
 
-PackStep pack_step(const PackObject& ours, const Generations& there) {
+PackStep pack_step(const PackVersion& ours, const Generations& there) {
   if (there.empty()) return PackStep::kCopy;
   // Readers there take the highest. It covers if ours is as high or higher.
   const auto [generation, size] = *there.rbegin();
@@ -11,10 +11,10 @@ PackStep pack_step(const PackObject& ours, const Generations& there) {
   return PackStep::kNone;
 }
 
-CopyPlan plan_copy(const std::vector<PackObject>& needed, const PacksThere& there) {
+CopyPlan plan_copy(const std::vector<PackVersion>& needed, const PacksThere& there) {
   CopyPlan plan;
   const Generations none;
-  for (const PackObject& pack : needed) {
+  for (const PackVersion& pack : needed) {
     const auto found = there.find(pack.id);
     const PackStep step = pack_step(pack, found == there.end() ? none : found->second);
     if (step == PackStep::kNone) continue;

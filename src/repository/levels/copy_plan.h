@@ -17,12 +17,12 @@
 namespace cacs::repository {
 
 /// A generation of a pack, as an object.
-struct PackObject {
+struct PackVersion {
   PackId id;
   std::uint32_t generation = 0;
   std::uint64_t size = 0;  ///< bytes
 
-  friend bool operator==(const PackObject&, const PackObject&) = default;
+  friend bool operator==(const PackVersion&, const PackVersion&) = default;
 };
 
 /// What the other level has, generation to size.
@@ -37,17 +37,17 @@ enum class PackStep {
              ///< needed
 };
 
-PackStep pack_step(const PackObject& ours, const Generations& there);
+PackStep pack_step(const PackVersion& ours, const Generations& there);
 
 struct CopyPlan {
   struct Item {
-    PackObject pack;
+    PackVersion pack;
     PackStep step = PackStep::kNone;
     friend bool operator==(const Item&, const Item&) = default;
   };
   std::vector<Item> items;  ///< packs with something to do, in the order of `needed`
   std::uint64_t bytes = 0;  ///< to be written
 };
-CopyPlan plan_copy(const std::vector<PackObject>& needed, const PacksThere& there);
+CopyPlan plan_copy(const std::vector<PackVersion>& needed, const PacksThere& there);
 
 }  // namespace cacs::repository

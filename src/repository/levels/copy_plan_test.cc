@@ -5,7 +5,7 @@
 namespace cacs::repository {
 namespace {
 
-PackObject object(std::uint32_t generation, std::uint64_t size) {
+PackVersion object(std::uint32_t generation, std::uint64_t size) {
   return {.id = *PackId::from_hex("0102030405060708090a0b0c0d0e0f10"), .generation = generation, .size = size};
 }
 
@@ -31,12 +31,12 @@ TEST(CopyPlanTest, AnotherLengthUnderTheSameNameIsReplaced) {
 }
 
 TEST(CopyPlanTest, ThePlanKeepsTheOrderAndCountsWhatIsWritten) {
-  const PackObject first = object(1, 100);
-  PackObject second = object(1, 10);
+  const PackVersion first = object(1, 100);
+  PackVersion second = object(1, 10);
   second.id = *PackId::from_hex("ff02030405060708090a0b0c0d0e0f10");
-  PackObject third = object(2, 1);
+  PackVersion third = object(2, 1);
   third.id = *PackId::from_hex("ee02030405060708090a0b0c0d0e0f10");
-  PackObject fourth = object(1, 1000);
+  PackVersion fourth = object(1, 1000);
   fourth.id = *PackId::from_hex("dd02030405060708090a0b0c0d0e0f10");
   const CopyPlan plan =
       plan_copy({second, first, third, fourth}, {{first.id, {{1, 7}}}, {third.id, {{3, 1}}}, {fourth.id, {{1, 1000}}}});

@@ -101,7 +101,7 @@ Status LevelCopier::list_there(PacksThere& there) {
   });
 }
 
-Result<Generations> LevelCopier::look_for(const PackObject& pack, const PacksThere& listed) {
+Result<Generations> LevelCopier::look_for(const PackVersion& pack, const PacksThere& listed) {
   const auto found = listed.find(pack.id);
   Generations there = found == listed.end() ? Generations() : found->second;
   if (to_.traits().current_listing) return there;
@@ -123,7 +123,7 @@ Result<Generations> LevelCopier::look_for(const PackObject& pack, const PacksThe
 }
 
 /// Rule 1 of copy_plan.h: ours was looked at, now whether a lower one is there; only then ours goes.
-Status LevelCopier::bring_generation(const OpenPack& pack, const PackObject& object, std::uint32_t number,
+Status LevelCopier::bring_generation(const OpenPack& pack, const PackVersion& object, std::uint32_t number,
                                      PackStep step, Job& job) {
   if (!job.reach.is_covered(number, pack.table)) {
     return corrupt(fmt::format("pack {} has not all that is needed of it", object.id.to_hex()));
@@ -162,7 +162,7 @@ Status LevelCopier::bring_generation(const OpenPack& pack, const PackObject& obj
 
 /// Only with a history of its own can the other level have later generations alone: a repository that was put back from
 /// an old backup. What is there may still have all that is needed.
-Status LevelCopier::compare(std::uint32_t number, const PackObject& there, Job& job) {
+Status LevelCopier::compare(std::uint32_t number, const PackVersion& there, Job& job) {
   CACS_ASSIGN(const auto pack, open_pack(to_, core_.keys(), there.id, there.generation, there.size));
   if (job.reach.is_covered(number, pack->table)) return {};
   return make_error(ErrorCode::kConflict,
@@ -180,7 +180,7 @@ Status LevelCopier::bring(std::uint32_t number, PackStep step, Job& job) {
       CACS_TRY(core_.store.refresh());
       continue;
     }
-    const PackObject object{.id = known.id, .generation = known.generation, .size = known.size};
+    const PackVersion object{.id = known.id, .generation = known.generation, .size = known.size};
     last = bring_generation(*pack, object, number, step, job);
     if (!is(last, ErrorCode::kNotFound)) return last;
     core_.store.forget(number);  // rewritten since it was opened: open() finds the next generation
@@ -219,7 +219,7 @@ Status LevelCopier::copy_all(std::string_view checkpoint, Job& job) {
   CACS_TRY(core_.store.refresh());
   CACS_ASSIGN(const ManifestDocument document, load_manifest_document(core_, checkpoint));
   CACS_TRY(job.reach.mark(document.entries, document.entry_count));
-  std::vector<PackObject> needed;
+  std::vector<PackVersion> needed;
   for (const std::uint32_t number : job.reach.needed()) {
     CACS_TRY(core_.store.open(number));
     const auto known = core_.store.catalog().pack(number);
@@ -230,7 +230,7 @@ Status LevelCopier::copy_all(std::string_view checkpoint, Job& job) {
   PacksThere listed;
   CACS_TRY(list_there(listed));
   PacksThere there;
-  for (const PackObject& pack : needed) {
+  for (const PackVersion& pack : needed) {
     if (job.options.stop.stop_requested()) return make_error(ErrorCode::kAborted, "told to stop");
     CACS_ASSIGN(there[pack.id], look_for(pack, listed));
   }

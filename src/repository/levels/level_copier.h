@@ -59,11 +59,11 @@ class LevelCopier {
   Status copy_all(std::string_view checkpoint, Job& job);
   Status list_there(PacksThere& there);
   /// What is there of a pack of which ours is `pack`: by name, where listings cannot be relied on.
-  Result<Generations> look_for(const PackObject& pack, const PacksThere& listed);
+  Result<Generations> look_for(const PackVersion& pack, const PacksThere& listed);
   Status bring(std::uint32_t number, PackStep step, Job& job);
-  Status bring_generation(const OpenPack& pack, const PackObject& object, std::uint32_t number, PackStep step,
+  Status bring_generation(const OpenPack& pack, const PackVersion& object, std::uint32_t number, PackStep step,
                           Job& job);
-  Status compare(std::uint32_t number, const PackObject& there, Job& job);
+  Status compare(std::uint32_t number, const PackVersion& there, Job& job);
   Status copy_manifest(std::string_view checkpoint);
   /// A failure that came of the checkpoint's removal is told as that.
   Status explain(std::string_view checkpoint, Status status);
