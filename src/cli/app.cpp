@@ -40,6 +40,29 @@ std::string wrapped(const std::string& text) {
   return out;
 }
 
+/// Arguments that a command wants which has others below it. While the parser holds them for required it takes a
+/// subcommand's name for one of them; so for its time they are not, and check_parents() looks for them.
+class EasedArguments {
+ public:
+  explicit EasedArguments(CLI::App& app) {
+    for (CLI::App* command : app.get_subcommands([](CLI::App*) { return true; })) {
+      if (command->get_subcommands([](CLI::App*) { return true; }).empty()) continue;
+      for (CLI::Option* option : command->get_options([](CLI::Option* each) { return each->get_required(); })) {
+        option->required(false);
+        options_.push_back(option);
+      }
+    }
+  }
+  EasedArguments(const EasedArguments&) = delete;
+  EasedArguments& operator=(const EasedArguments&) = delete;
+  ~EasedArguments() {
+    for (CLI::Option* option : options_) option->required(true);
+  }
+
+ private:
+  std::vector<CLI::Option*> options_;
+};
+
 std::string footer_of(const CommandSpec& command) {
   std::string text = command.notes.empty() ? "" : wrapped(command.notes) + "\n\n";
   return text + "Example:\n\n    " + command.example;
@@ -92,14 +115,7 @@ void CommandLine::add(const CommandSpec& command) {
   sub->footer(footer_of(command));
   if (command.setup) command.setup(*sub);
   if (!command.run) sub->require_subcommand(1, 1);
-  if (parent == app_.get()) return;
-  if (parent->get_require_subcommand_min() == 0) parent->require_subcommand(0, 1);
-  // What the parent wants when it is run by itself nobody owes to it here.
-  sub->preparse_callback([parent](std::size_t) {
-    for (CLI::Option* option : parent->get_options([](const CLI::Option* each) { return each->get_required(); })) {
-      option->required(false);
-    }
-  });
+  if (parent != app_.get() && parent->get_require_subcommand_min() == 0) parent->require_subcommand(0, 1);
 }
 
 const CommandSpec* CommandLine::chosen() const {
@@ -113,7 +129,8 @@ const CommandSpec* CommandLine::chosen() const {
 }
 
 Status CommandLine::check_parents() const {
-  for (const CLI::App* app = app_.get(); !app->get_subcommands().empty();) {
+  const CLI::App* app = app_.get();
+  while (!app->get_subcommands().empty()) {
     const CLI::App* below = app->get_subcommands().front();
     for (const CLI::Option* option : app->get_options()) {
       if (app == app_.get() || option->count() == 0) continue;
@@ -123,6 +140,12 @@ Status CommandLine::check_parents() const {
                         fmt::format("`cacs {} {} --help` explains it", app->get_name(), below->get_name()));
     }
     app = below;
+  }
+  for (const CLI::Option* option : app->get_options()) {
+    if (!option->get_required() || option->count() > 0) continue;
+    return make_error(ErrorCode::kInvalidArgument,
+                      fmt::format("{}: {} is required", app->get_name(), option->get_name()),
+                      fmt::format("`cacs {} --help` explains it", app->get_name()));
   }
   return {};
 }
@@ -182,6 +205,7 @@ std::optional<int> CommandLine::parse(std::vector<std::string> arguments, Termin
   const std::vector<std::string> given = arguments;
   std::reverse(arguments.begin(), arguments.end());  // CLI11 takes them from the end
   try {
+    const EasedArguments eased(*app_);
     app_->parse(arguments);
   } catch (const CLI::Success& asked) {
     const auto chosen = app_->get_subcommands();
