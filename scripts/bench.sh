@@ -8,20 +8,29 @@ mkdir -p build/bench
 work=$(mktemp -d /tmp/cacs-bench-XXXXXX)
 trap 'rm -rf "$work"' EXIT
 section() { printf '\n== %s\n' "$1"; }
+# A bar that is not held does not keep the others from being measured.
+failed=()
+measure() { "$@" || failed+=("$*"); }
 
 section "How long a checkpoint freezes a program, against bare criu dump"
-bench/frozen_bench.py --mib 512
-bench/frozen_bench.py --mib 512 --shm-mib 1024
-bench/frozen_bench.py --mib 512 --delta-files 20000
+measure bench/frozen_bench.py --mib 512
+measure bench/frozen_bench.py --mib 512 --shm-mib 1024
+measure bench/frozen_bench.py --mib 512 --delta-files 20000
 section "What storing a checkpoint costs the program, against itself before"
-bench/thaw_bench.py
+measure bench/thaw_bench.py
 section "The server, idle and asked, against its own floor"
-bench/server_bench.py
+measure bench/server_bench.py
 section "What a further checkpoint costs, against restic, borg and casync"
-bench/versions_bench.py --tuned
+measure bench/versions_bench.py --tuned
 section "Compressing by the rule, against always and never (Goiri et al., Figure 5)"
-build/release/bench/compression_bench "$work" | tee build/bench/compression.txt
+measure build/release/bench/compression_bench "$work" >build/bench/compression.txt
+cat build/bench/compression.txt
 section "How a repository grows, and a long list"
-bench/scale_bench.py
+measure bench/scale_bench.py
 section "Capturing the delta, XFS image against copying"
-build/release/src/delta/delta_bench "$work" | tee build/bench/delta.txt
+measure build/release/src/delta/delta_bench "$work" >build/bench/delta.txt
+cat build/bench/delta.txt
+if ((${#failed[@]})); then
+  printf 'failed, or a bar was not held: %s\n' "${failed[@]}" >&2
+  exit 1
+fi

@@ -28,7 +28,7 @@ Status Reach::mark_blob(const BlobRef& blob) {
 
 Status Reach::mark(const BlobRef& entries, std::uint64_t count) {
   entered_now_.clear();
-  const Status status = mark_entries(entries, count);
+  Status status = mark_entries(entries, count);
   if (status) return {};
   // Whoever else shares what is broken is to be told so too: nothing of this one counts as seen through.
   for (const Ref& node : entered_now_) entered_[node.pack].remove(node.slot);

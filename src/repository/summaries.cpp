@@ -150,6 +150,7 @@ Result<std::vector<BriefSummary>> list_summaries(Core& core) {
     return {};
   }));
   std::vector<std::pair<const std::string*, const std::vector<ObjectInfo>*>> work;
+  work.reserve(shards.size());
   for (const auto& [digits, listed] : shards) work.emplace_back(&digits, &listed);
   std::vector<std::vector<BriefSummary>> found(work.size());
   std::mutex mutex;

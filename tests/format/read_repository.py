@@ -7,8 +7,8 @@
     read_repository.py DIRECTORY restore CHECKPOINT NAME FILE    writes an entry to FILE
     read_repository.py DIRECTORY verify                          reads everything
 
-Every checksum and content id is verified. Compressed segments are not read: the standard library has neither zstd nor
-LZ4. Ends with 1 and says why when something is damaged, missing or beyond it."""
+Every checksum and content id is verified. Segments that are compressed with zstd are not read: the standard library
+has none. Ends with 1 and says why when something is damaged, missing or beyond it."""
 
 import json
 import os
@@ -16,8 +16,8 @@ import re
 import struct
 import sys
 
-from repository_bytes import (LAYOUTS, NOT_FOR_US, PAGE, READER, Bytes, Pack, Problem, hkdf, mac, need, open_part,
-                              parse_blob, parse_table, stop, zeros)
+from repository_bytes import (LAYOUTS, NOT_FOR_US, PAGE, READER, Bytes, Pack, Problem, expand_lz4, hkdf, mac, need,
+                              open_part, parse_blob, parse_table, stop, zeros)
 
 
 class Repository:
@@ -116,7 +116,9 @@ class Repository:
             segment, what = pack.segments[number], "%s, segment %d" % (pack.name, number)
             stored = pack.data[segment.offset:segment.offset + segment.stored]
             raw = open_part(number, pack.data[:64] + struct.pack("<I", number), stored, what)
-            stop(segment.codec == 0, what + " is compressed with " + ["", "zstd", "LZ4"][segment.codec])
+            stop(segment.codec != 1, what + " is compressed with zstd")
+            if segment.codec == 2:
+                raw = expand_lz4(raw, segment.raw, what)
             need(len(raw) == segment.raw, what + " has another length")
             self.segments = {(pack.name, number): raw}  # the one used last
         return self.segments[pack.name, number]

@@ -99,6 +99,36 @@ def parse_blob(data):
     return blob
 
 
+def expand_lz4(data, length, what):
+    """One block of LZ4: runs of literals, each but the last followed by a copy of what came before."""
+    out, at = bytearray(), 0
+
+    def take(count):
+        nonlocal at
+        need(at + count <= len(data), what + " is cut off")
+        at += count
+        return data[at - count:at]
+
+    def number(nibble):
+        while nibble >= 15:
+            more = take(1)[0]
+            nibble += more
+            if more < 255:
+                break
+        return nibble
+
+    while True:
+        token = take(1)[0]
+        out += take(number(token >> 4))
+        if at == len(data):
+            return bytes(out)
+        distance = int.from_bytes(take(2), "little")
+        count = number(token & 15) + 4
+        need(1 <= distance <= len(out) and len(out) + count <= length, what + " is no LZ4 block")
+        pattern = bytes(out[len(out) - distance:])
+        out += (pattern * (count // distance + 1))[:count]
+
+
 def parse_table(fields, count, slots, end):
     """Segments, and where each slot lies: slot number to (id, offset in the expanded segment, length)."""
     segments, places = [], {}

@@ -39,10 +39,10 @@ class S3Backend final : public Backend {
   Result<std::vector<S3Upload>> uploads(const std::string& prefix);
 
   /// Aborts what writers left that were killed: uploads below `prefix` that began at least `older_than` ago, by the
-  /// store's own clock. Never one of this process that is under way. One whose object appeared after it began is left
-  /// alone: some stores (Swift) keep a completed upload in the list when its completion was interrupted, and aborting
-  /// that would take the object's parts away. Returns how many were aborted; goes on after a failure and returns the
-  /// first one.
+  /// store's own clock (in whole seconds, and Swift rounds the beginning up). Never one of this process that is under
+  /// way. One whose object appeared after it began is left alone: some stores (Swift) keep a completed upload in the
+  /// list when its completion was interrupted, and aborting that would take the object's parts away. Returns how many
+  /// were aborted; goes on after a failure and returns the first one.
   Result<std::size_t> abort_stale_uploads(const std::string& prefix, std::chrono::seconds older_than);
 
  private:

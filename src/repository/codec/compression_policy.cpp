@@ -10,8 +10,8 @@ namespace {
 
 constexpr double kMiB = 1048576;
 
-/// Believed of a way until it is measured: roughly what memory of programs gives on a core of 2.5 GHz. Only which
-/// neighbour is tried first, and when, hangs on it.
+/// Believed of a way until it is measured: roughly what memory of programs gives on a core of 2.5 GHz. Which way is
+/// tried first, and when, hangs on it; nothing is chosen for good without a result of its own.
 constexpr std::array<CompressionPolicy::Estimate, kCompressionWays.size()> kAssumed = {{
     {.seconds_per_byte = 0.05e-9, .ratio = 1, .measured = false},
     {.seconds_per_byte = 1.5e-9, .ratio = 0.6, .measured = false},
@@ -31,7 +31,7 @@ constexpr double kBelievedBytes = kMiB / 2;
 
 /// Of all time, what trying the other ways may cost.
 constexpr double kTrials = 0.01;
-/// A way that was never tried, or not for long, may be this much better than believed.
+/// A way that was never tried, or not for a long time, may be this much better than believed.
 constexpr double kHope = 0.5;
 constexpr double kLongAgo = 256 * kMiB;
 
