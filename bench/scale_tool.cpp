@@ -30,7 +30,7 @@ namespace {
 using namespace cacs;              // NOLINT(google-build-using-namespace)
 using namespace cacs::bench;       // NOLINT(google-build-using-namespace)
 using namespace cacs::repository;  // NOLINT(google-build-using-namespace)
-using Clock = std::chrono::steady_clock;
+using Steady = std::chrono::steady_clock;
 
 constexpr std::uint64_t kGib = std::uint64_t{1} << 30U;
 /// Memory of one checkpoint.
@@ -152,9 +152,9 @@ JsonObject manifests(const std::filesystem::path& where, std::uint64_t count) {
 
 JsonObject list(const std::filesystem::path& where) {
   const auto repository = must(Repository::open(list_place(where, Durability::kFull)));
-  const auto start = Clock::now();
+  const auto start = Steady::now();
   const std::size_t checkpoints = must(repository->list_brief()).size();
-  return {{"checkpoints", checkpoints}, {"list_seconds", std::chrono::duration<double>(Clock::now() - start).count()}};
+  return {{"checkpoints", checkpoints}, {"list_seconds", std::chrono::duration<double>(Steady::now() - start).count()}};
 }
 
 }  // namespace
@@ -163,7 +163,7 @@ int main(int argc, char** argv) {
   const std::string_view step = argc > 1 ? argv[1] : "";
   const std::filesystem::path where = argc > 2 ? argv[2] : "";
   const std::uint64_t number = argc > 3 ? std::strtoull(argv[3], nullptr, 10) : 0;
-  const auto start = Clock::now();
+  const auto start = Steady::now();
   JsonObject result;
   if (where.empty()) {
     std::fprintf(stderr, "usage: scale_tool fill|open|write|restore|collect|manifests|list DIRECTORY [NUMBER]\n");
@@ -178,7 +178,7 @@ int main(int argc, char** argv) {
   if (step == "list") result = list(where);
   rusage usage{};
   ::getrusage(RUSAGE_SELF, &usage);
-  result["seconds"] = std::chrono::duration<double>(Clock::now() - start).count();
+  result["seconds"] = std::chrono::duration<double>(Steady::now() - start).count();
   result["peak_kib"] = usage.ru_maxrss;
   std::printf("%s\n", boost::json::serialize(result).c_str());
   return 0;

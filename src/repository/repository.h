@@ -188,6 +188,8 @@ class Repository {
   /// From now on what is read and is not here, or damaged here, comes from there; writing, listing and collecting know
   /// this level alone. Before any other call; once.
   void set_further(std::shared_ptr<Further> further);
+  /// Whether it is one that several machines write to.
+  [[nodiscard]] bool has_sessions() const { return core_->sessions != nullptr; }
   /// What it is made of, for those who copy its objects as they are (levels/).
   [[nodiscard]] Core& core() const { return *core_; }
   /// Rises whenever slots are found damaged and put into quarantine: what was stored before may not be whole.

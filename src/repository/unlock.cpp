@@ -63,12 +63,24 @@ Status store_slot(Backend& backend, const KeySlot& slot) {
   return put_object(backend, slot_name(slot.id()), slot.encoded(), Overwrite::kYes);
 }
 
-Result<std::unique_ptr<Repository>> create_repository(std::unique_ptr<Backend> backend, std::unique_ptr<Gate> gate,
-                                                      const Credential& credential, const CreateOptions& options) {
+namespace {
+
+Place place_of(StorePlace store, TenantKeys keys) {
+  return {.backend = std::move(store.backend),
+          .keys = std::move(keys),
+          .gate = std::move(store.gate),
+          .plain = std::move(store.plain)};
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Repository>> create_repository(StorePlace store, const Credential& credential,
+                                                      const CreateOptions& options) {
   const std::string id = new_uuid();
   if (options.sealing == Sealing::kNone) {
-    return Repository::create({std::move(backend), TenantKeys::unsealed(id), std::move(gate)}, id);
+    return Repository::create(place_of(std::move(store), TenantKeys::unsealed(id)), id);
   }
+  Backend* backend = store.backend.get();
   const std::string doing = "make a repository in " + backend->describe();
   // Looked at before anything is touched: the slots of one that is there must stay.
   if (backend->size(std::string(kDescriptorName)).ok()) {
@@ -79,14 +91,15 @@ Result<std::unique_ptr<Repository>> create_repository(std::unique_ptr<Backend> b
   const SlotRequest request{.id = new_uuid(), .repository = id, .label = options.label, .cost = options.cost};
   CACS_ASSIGN(const KeySlot slot, KeySlot::make(request, credential, keys));
   CACS_TRY(store_slot(*backend, slot).context(doing));
-  return Repository::create({std::move(backend), keys.tenant(options.sealing, kTenant), std::move(gate)}, id);
+  return Repository::create(place_of(std::move(store), keys.tenant(options.sealing, kTenant)), id);
 }
 
-Result<std::unique_ptr<Repository>> open_repository(std::unique_ptr<Backend> backend, std::unique_ptr<Gate> gate,
+Result<std::unique_ptr<Repository>> open_repository(StorePlace store,
                                                     const std::function<Result<Credential>()>& credential) {
+  Backend* backend = store.backend.get();
   CACS_ASSIGN(const Descriptor descriptor, read_descriptor(*backend));
   if (descriptor.sealing == Sealing::kNone) {
-    return Repository::open({std::move(backend), TenantKeys::unsealed(descriptor.id), std::move(gate)});
+    return Repository::open(place_of(std::move(store), TenantKeys::unsealed(descriptor.id)));
   }
   const std::string doing = "unlock the repository in " + backend->describe();
   CACS_ASSIGN(const SlotList slots, load_slots(*backend, descriptor.id));
@@ -99,7 +112,7 @@ Result<std::unique_ptr<Repository>> open_repository(std::unique_ptr<Backend> bac
     return make_error(ErrorCode::kPermission, doing + ": its keys have been rotated, and this key slot was not there",
                       "ask who rotated them to refresh the slot (`cacs repo key refresh`)");
   }
-  return Repository::open({std::move(backend), unlocked->keys.tenant(descriptor.sealing, kTenant), std::move(gate)});
+  return Repository::open(place_of(std::move(store), unlocked->keys.tenant(descriptor.sealing, kTenant)));
 }
 
 SlotLabel own_label() {
@@ -114,7 +127,7 @@ SlotLabel own_label() {
   return label;
 }
 
-Result<LocalPlace> local_place(const std::filesystem::path& directory) {
+Result<StorePlace> local_place(const std::filesystem::path& directory) {
   CACS_TRY(make_directories(directory, 0700));
   auto backend =
       make_file_backend(make_file_storage(directory),
@@ -123,24 +136,24 @@ Result<LocalPlace> local_place(const std::filesystem::path& directory) {
   if (const auto removed = backend->remove_stale_temporaries(StaleOf::kThisHost); !removed) {
     spdlog::warn("open {}: {}", directory.string(), removed.error().to_string());
   }
-  return LocalPlace{.backend = std::move(backend), .gate = make_file_gate(directory)};
+  return StorePlace{.backend = std::move(backend), .gate = make_file_gate(directory)};
 }
 
 Result<std::unique_ptr<Repository>> open_or_create_local(const std::filesystem::path& directory,
                                                          const std::filesystem::path& key_file) {
-  CACS_ASSIGN(LocalPlace place, local_place(directory));
+  CACS_ASSIGN(StorePlace place, local_place(directory));
   const auto descriptor = read_descriptor(*place.backend);
   const auto credential = [&]() -> Result<Credential> {
     CACS_ASSIGN(const SecretKey key, read_key_file(key_file));
     return Credential(key);
   };
-  if (descriptor) return open_repository(std::move(place.backend), std::move(place.gate), credential);
+  if (descriptor) return open_repository(std::move(place), credential);
   if (descriptor.error().code != ErrorCode::kNotFound) return descriptor.error();
   const auto made = create_key_file(key_file, SecretKey::random());
   // One that is there was made for this repository, before its making was interrupted.
   if (!made && made.error().code != ErrorCode::kConflict) return made.error();
   CACS_ASSIGN(const Credential key, credential());
-  return create_repository(std::move(place.backend), std::move(place.gate), key, {.label = own_label()});
+  return create_repository(std::move(place), key, {.label = own_label()});
 }
 
 }  // namespace cacs::repository

@@ -28,6 +28,14 @@ Result<SlotList> load_slots(Backend& backend, const std::string& repository);
 /// In the place of what stands under its id, if anything does.
 Status store_slot(Backend& backend, const KeySlot& slot);
 
+/// A store, and what keeps its writers and its collectors apart.
+struct StorePlace {
+  std::unique_ptr<Backend> backend;
+  /// Null: a repository that is made here has sessions (docs/collection.md), for several machines write to it.
+  std::unique_ptr<Gate> gate;
+  std::unique_ptr<Backend> plain = nullptr;  ///< Place::plain
+};
+
 struct CreateOptions {
   Sealing sealing = Sealing::kAes256Gcm;
   SlotLabel label;
@@ -35,23 +43,19 @@ struct CreateOptions {
 };
 /// Makes a repository whose first slot the credential opens: slot first, descriptor last, so that there is no
 /// repository that nobody can open. With Sealing::kNone the credential is not used.
-Result<std::unique_ptr<Repository>> create_repository(std::unique_ptr<Backend> backend, std::unique_ptr<Gate> gate,
-                                                      const Credential& credential, const CreateOptions& options);
+Result<std::unique_ptr<Repository>> create_repository(StorePlace store, const Credential& credential,
+                                                      const CreateOptions& options);
 
 /// `credential` is asked for one only if the repository is sealed. kUnauthenticated when it opens no slot.
-Result<std::unique_ptr<Repository>> open_repository(std::unique_ptr<Backend> backend, std::unique_ptr<Gate> gate,
+Result<std::unique_ptr<Repository>> open_repository(StorePlace store,
                                                     const std::function<Result<Credential>()>& credential);
 
 /// The label of a slot that this process makes: host name, user name, now.
 SlotLabel own_label();
 
-/// A directory of this machine, and the lock in it.
-struct LocalPlace {
-  std::unique_ptr<Backend> backend;
-  std::unique_ptr<Gate> gate;
-};
-/// Makes the directory (0700) if need be, and removes what killed writers left in it.
-Result<LocalPlace> local_place(const std::filesystem::path& directory);
+/// A directory of this machine, and the lock in it. Makes the directory (0700) if need be, and removes what killed
+/// writers left in it.
+Result<StorePlace> local_place(const std::filesystem::path& directory);
 
 /// The repository in a directory of this machine, sealed under the key in `key_file`: both are made when they are not
 /// there. A repository without its key file is refused, not made anew.

@@ -13,6 +13,7 @@ namespace cacs::tools {
 struct InitOptions {
   PlaceOptions place;
   std::string sealing = "aes-256-gcm";  ///< as sealing_name() writes it
+  bool shared = false;                  ///< several machines write to it; of buckets always so
 };
 Result<int> run_repo_init(cli::Context& context, const InitOptions& options);
 
@@ -47,6 +48,15 @@ struct ForgetOptions {
 Result<int> run_repo_forget(cli::Context& context, const ForgetOptions& options);
 /// The policy that the options stand for.
 Result<repository::RetentionPolicy> policy_of(const ForgetOptions& options);
+
+struct CopyOptions {
+  PlaceOptions place;
+  std::string to;                        ///< a location
+  std::vector<std::string> checkpoints;  ///< ids or beginnings of them; empty: all
+  std::string rate;                      ///< bytes a second, as "20M"; empty: no limit
+};
+/// Ends with kExitFailure where a checkpoint could not be copied for it is damaged; the others are copied.
+Result<int> run_repo_copy(cli::Context& context, const CopyOptions& options);
 
 struct KeyCommandOptions {
   PlaceOptions place;

@@ -75,6 +75,8 @@ CommandSpec make_init() {
                                "how it is encrypted; chacha20-poly1305 for processors without AES")
                     ->type_name("SEALING")
                     ->check(CLI::IsMember({"aes-256-gcm", "chacha20-poly1305", "none"}));
+                app.add_flag("--shared", options->shared,
+                             "several machines write to it, as to a directory of NFS; a bucket is always so");
               },
           .run = [options](cli::Context& context) { return run_repo_init(context, *options); }};
 }
@@ -115,7 +117,8 @@ CommandSpec make_gc() {
           .example = "cacs repo gc --max-garbage 5% /srv/cacs",
           .notes =
               "Waits for checkpoints that are being stored; further ones wait for it. A node does this by itself "
-              "after deletions. Not in a bucket yet: there nothing keeps other writers away.",
+              "after deletions. Where several machines write (--shared, buckets) nobody waits: what an open session "
+              "may need stays for a later collection. Not in the remote level of a node: its agent collects there.",
           .setup =
               [options](CLI::App& app) {
                 add_place_and_argument(app, options->place);
@@ -124,6 +127,28 @@ CommandSpec make_gc() {
                     ->type_name("SHARE");
               },
           .run = [options](cli::Context& context) { return run_repo_gc(context, *options); }};
+}
+
+CommandSpec make_copy() {
+  auto options = std::make_shared<CopyOptions>();
+  return {.name = "repo copy",
+          .group = "Subcommands",
+          .summary = "copy checkpoints to a second place, sealed as they are",
+          .example = "cacs repo copy --repo /srv/cacs --to s3://vault/cacs",
+          .notes =
+              "The copy is the same repository: the same keys and passphrases open it. Repeated, it sends what is "
+              "missing there; interrupted, it goes on where it was. Collections there wait for it.",
+          .setup =
+              [options](CLI::App& app) {
+                app.add_option("CHECKPOINT", options->checkpoints,
+                               "ids, or unique beginnings of them; without any: all");
+                add_place(app, options->place);
+                app.add_option("--to", options->to, "where to: a directory, made if need be, or s3://BUCKET/PREFIX")
+                    ->type_name("DIR")
+                    ->required();
+                app.add_option("--rate", options->rate, "send at most so much in a second (10MiB)")->type_name("SIZE");
+              },
+          .run = [options](cli::Context& context) { return run_repo_copy(context, *options); }};
 }
 
 void add_policy(CLI::App& app, ForgetOptions& options) {
@@ -236,7 +261,8 @@ void add_key_commands(std::vector<CommandSpec>& commands) {
 
 std::vector<CommandSpec> repo_commands() {
   std::vector<CommandSpec> commands;
-  for (auto make : {make_parent, make_init, make_stat, make_check, make_gc, make_forget}) commands.push_back(make());
+  for (auto make : {make_parent, make_init, make_stat, make_check, make_gc, make_forget, make_copy})
+    commands.push_back(make());
   add_key_commands(commands);
   return commands;
 }

@@ -21,7 +21,7 @@ namespace {
 /// The slots of a repository, and where they are.
 struct Ring {
   FoundPlace place;
-  repository::LocalPlace opened;
+  repository::StorePlace opened;
   repository::Descriptor descriptor;
   repository::SlotList list;
 };

@@ -89,8 +89,8 @@ Result<int> run_repo_init(cli::Context& context, const InitOptions& options) {
   if (sealing != Sealing::kNone) {
     CACS_ASSIGN(credential, new_credential(context, options.place, place));
   }
-  CACS_TRY(create_repository(std::move(opened.backend), std::move(opened.gate), credential,
-                             {.sealing = sealing, .label = repository::own_label()}));
+  if (options.shared || place.location.kind == repository::Location::Kind::kS3) opened.gate = nullptr;
+  CACS_TRY(create_repository(std::move(opened), credential, {.sealing = sealing, .label = repository::own_label()}));
   CACS_ASSIGN(const auto again, open_place(place, IfMissing::kFail));
   CACS_ASSIGN(const auto descriptor, repository::read_descriptor(*again.backend));
   if (context.json()) {

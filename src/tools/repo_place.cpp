@@ -12,8 +12,8 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "repository/backend/retry_backend.h"
-#include "repository/backend/s3_backend.h"
 #include "repository/layout.h"
+#include "repository/levels/open_place.h"
 
 namespace cacs::tools {
 
@@ -127,7 +127,7 @@ Result<FoundPlace> find_place(const cli::Context& context, const PlaceOptions& o
   return no_place();
 }
 
-Result<repository::LocalPlace> open_place(const FoundPlace& place, IfMissing missing) {
+Result<repository::StorePlace> open_place(const FoundPlace& place, IfMissing missing) {
   if (place.location.kind == Location::Kind::kDirectory) {
     if (missing == IfMissing::kFail && !is_there(place.directory)) {
       return make_error(ErrorCode::kNotFound, "there is no repository in " + place.describe(),
@@ -135,13 +135,14 @@ Result<repository::LocalPlace> open_place(const FoundPlace& place, IfMissing mis
     }
     return repository::local_place(place.directory);
   }
-  const auto environment = repository::process_environment();
-  repository::S3Options options = s3_options(place.location);
-  CACS_TRY(complete_s3_options(options, environment).context("open " + place.describe()));
-  auto backend = repository::S3Backend::open(std::move(options), repository::default_credentials(environment));
-  if (!backend) return backend.error().with_context("open " + place.describe());
-  return repository::LocalPlace{.backend = repository::make_retry_backend(*std::move(backend)),
-                                .gate = repository::make_open_gate()};
+  auto connected = repository::connect_bucket(place.location);
+  if (!connected) return connected.error().with_context("open " + place.describe());
+  const std::shared_ptr<Backend> bucket = *std::move(connected);
+  return repository::StorePlace{
+      .backend = repository::make_retry_backend(repository::make_shared_backend(bucket)),
+      // For what was not made with sessions: the further level of a node, where its agent alone writes and collects.
+      .gate = repository::make_open_gate(),
+      .plain = repository::make_shared_backend(bucket)};
 }
 
 Result<KeySource> key_source_of(const KeyOptions& options) {
@@ -168,9 +169,8 @@ Result<KeySource> key_source(const cli::Context& context, const KeyOptions& opti
 Result<std::unique_ptr<repository::Repository>> open_found(const cli::Context& context, const PlaceOptions& options,
                                                            const FoundPlace& place, ReadMeter meter) {
   CACS_ASSIGN(auto opened, open_place(place, IfMissing::kFail));
-  std::unique_ptr<Backend> backend = std::move(opened.backend);
-  if (meter) backend = std::make_unique<MeteredBackend>(std::move(backend), std::move(meter));
-  return open_repository(std::move(backend), std::move(opened.gate), [&]() -> Result<repository::Credential> {
+  if (meter) opened.backend = std::make_unique<MeteredBackend>(std::move(opened.backend), std::move(meter));
+  return open_repository(std::move(opened), [&]() -> Result<repository::Credential> {
     CACS_ASSIGN(const KeySource source, key_source(context, options.key, place));
     return get_credential(source, repository::Asking::kToUnlock,
                           "Passphrase of the repository in " + place.describe() + ": ");

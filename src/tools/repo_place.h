@@ -44,9 +44,9 @@ Result<FoundPlace> named_place(const cli::Context& context, const PlaceOptions& 
 /// a server in /var/lib/cacs, else of this user's own.
 Result<FoundPlace> find_place(const cli::Context& context, const PlaceOptions& options);
 
-/// Where bytes go. Makes a directory only with `make`; without it kNotFound.
+/// Where bytes go. Makes a directory only with kMake; without it kNotFound.
 enum class IfMissing { kFail, kMake };
-Result<repository::LocalPlace> open_place(const FoundPlace& place, IfMissing missing);
+Result<repository::StorePlace> open_place(const FoundPlace& place, IfMissing missing);
 
 /// Where the credential comes from: the options; else the environment (CACS_PASSPHRASE, ...); else the key file beside
 /// the repository; else a person at the terminal.

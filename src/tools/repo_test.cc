@@ -63,11 +63,10 @@ class RepoTest : public ::testing::Test {
   [[nodiscard]] std::unique_ptr<Repository> open() const {
     auto place = repository::local_place(repo());
     EXPECT_TRUE(place.ok());
-    auto opened =
-        open_repository(std::move(place->backend), std::move(place->gate), []() -> Result<repository::Credential> {
-          CACS_ASSIGN(auto text, repository::Passphrase::from(kPassphrase));
-          return repository::Credential(std::move(text));
-        });
+    auto opened = open_repository(std::move(*place), []() -> Result<repository::Credential> {
+      CACS_ASSIGN(auto text, repository::Passphrase::from(kPassphrase));
+      return repository::Credential(std::move(text));
+    });
     EXPECT_TRUE(opened.ok()) << opened.error().to_string();
     return opened ? *std::move(opened) : nullptr;
   }
@@ -284,6 +283,46 @@ TEST_F(RepoTest, ARotationLeavesOthersStaleUntilRefreshed) {
   EXPECT_EQ(run({"repo", "key", "list", "-r", repo()}).out.find("stale"), std::string::npos);
   EXPECT_EQ(json_find_array(json({"repo", "key", "rotate", "-r", repo(), "--also-key-file", key}), "stale")->size(),
             0U);
+}
+
+TEST_F(RepoTest, ACopyIsTheSameRepositoryAndIsBroughtUpToDate) {
+  init();
+  const auto repository = open();
+  const std::string first = store(*repository, "app-1", "2026-11-01T00:00:00.000Z", 1);
+  const std::string second = store(*repository, "app-1", "2026-11-02T00:00:00.000Z", 2);
+  const std::string copy = path("copy");
+  const JsonObject one = json({"repo", "copy", "-r", repo(), "--to", copy, first});
+  EXPECT_EQ(json_int_or(one, "checkpoints", 0), 1);
+  EXPECT_GT(json_int_or(one, "bytes_copied", 0), 300'000);
+  EXPECT_EQ(json_int_or(json({"repo", "stat", copy}), "checkpoints", 0), 1);
+  const JsonObject rest = json({"repo", "copy", "-r", repo(), "--to", copy});
+  EXPECT_EQ(json_int_or(rest, "checkpoints", 0), 2);
+  EXPECT_LT(json_int_or(rest, "bytes_copied", 0), 400'000) << "the first one was there";
+  const JsonObject again = json({"repo", "copy", "-r", repo(), "--to", copy, "--rate", "1GiB"});
+  EXPECT_EQ(json_int_or(again, "bytes_copied", -1), 0);
+  EXPECT_TRUE(json_bool_or(json({"repo", "check", "--read-data", copy}), "ok", false));
+  EXPECT_EQ(run({"repo", "copy", "-r", repo(), "--to", repo()}).status.value, 2);
+  EXPECT_EQ(run({"repo", "copy", "-r", repo()}).status.value, 2);
+  EXPECT_EQ(run({"repo", "copy", "-r", repo(), "--to", copy, "--rate", "fast"}).status.value, 2);
+  EXPECT_EQ(run({"repo", "copy", "-r", repo(), "--to", copy, new_uuid()}).status.value, 3);
+  ASSERT_EQ(run({"repo", "init", path("other")}).status.value, 0);
+  EXPECT_EQ(run({"repo", "copy", "-r", repo(), "--to", path("other")}).status.value, 4) << "another repository";
+}
+
+TEST_F(RepoTest, ASharedRepositoryIsCollectedWithoutALock) {
+  ASSERT_EQ(run({"repo", "init", "--shared", repo()}).status.value, 0);
+  const auto repository = open();
+  ASSERT_TRUE(repository->has_sessions());
+  const std::string kept = store(*repository, "app-1", "2026-11-01T00:00:00.000Z", 1);
+  const std::string gone = store(*repository, "app-1", "2026-11-02T00:00:00.000Z", 2);
+  EXPECT_NE(run({"repo", "forget", "-r", repo(), gone}).out.find("removed 1"), std::string::npos);
+  const JsonObject collected = json({"repo", "gc", repo()});
+  EXPECT_GT(json_int_or(collected, "bytes_freed", 0), 250'000);
+  EXPECT_EQ(json_int_or(collected, "packs_condemned", -1), 0);
+  EXPECT_TRUE(json_bool_or(json({"repo", "check", "--read-data", repo()}), "ok", false));
+  EXPECT_TRUE(repository->verify(kept).ok());
+  // Packs are rewritten there by others at any time, so that a copy of sealed packs is not to be had.
+  EXPECT_EQ(run({"repo", "copy", "-r", repo(), "--to", path("copy")}).status.value, 7);
 }
 
 TEST(RepoOptions, SharesAndPoliciesAreReadStrictly) {

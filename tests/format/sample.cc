@@ -118,9 +118,8 @@ Contents sample_contents(SampleSize size, int version) {
 
 Result<Sample> make_sample(const std::filesystem::path& directory, SampleSize size) {
   CACS_ASSIGN(auto place, repository::local_place(directory));
-  CACS_ASSIGN(auto made,
-              repository::create_repository(std::move(place.backend), std::move(place.gate),
-                                            repository::SecretKey::random(), {.sealing = repository::Sealing::kNone}));
+  CACS_ASSIGN(auto made, repository::create_repository(std::move(place), repository::SecretKey::random(),
+                                                       {.sealing = repository::Sealing::kNone}));
   Sample sample;
   std::map<std::string, BlobRef> before;
   for (int version = 1; version <= kVersions; ++version) {
@@ -156,10 +155,9 @@ Result<Sample> make_sample(const std::filesystem::path& directory, SampleSize si
 
 Result<std::unique_ptr<Repository>> open_sample(const std::filesystem::path& directory) {
   CACS_ASSIGN(auto place, repository::local_place(directory));
-  return repository::open_repository(std::move(place.backend), std::move(place.gate),
-                                     []() -> Result<repository::Credential> {
-                                       return make_error(ErrorCode::kInternal, "an unsealed one asks for no key");
-                                     });
+  return repository::open_repository(std::move(place), []() -> Result<repository::Credential> {
+    return make_error(ErrorCode::kInternal, "an unsealed one asks for no key");
+  });
 }
 
 }  // namespace cacs::format

@@ -142,6 +142,11 @@ void CompressionPolicy::use_only(std::optional<std::size_t> way) {
   only_ = way;
 }
 
+double CompressionPolicy::further_upload_seconds_per_byte() const {
+  const std::lock_guard lock(mutex_);
+  return further_;
+}
+
 void CompressionPolicy::set_further_upload(double seconds_per_byte) {
   const std::scoped_lock lock(mutex_);
   further_ = std::isfinite(seconds_per_byte) ? std::max(0.0, seconds_per_byte) : 0;

@@ -49,6 +49,7 @@ class CompressionPolicy {
   };
   [[nodiscard]] Estimate estimate(std::size_t stream, std::size_t way) const;
   [[nodiscard]] double upload_seconds_per_byte() const;
+  [[nodiscard]] double further_upload_seconds_per_byte() const;
 
  private:
   static constexpr std::size_t kWays = kCompressionWays.size();

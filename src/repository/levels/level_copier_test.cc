@@ -302,7 +302,7 @@ struct KeyedStores {
   SecretKey key = SecretKey::random();
 
   [[nodiscard]] Result<std::unique_ptr<Repository>> open(const std::shared_ptr<MemoryStore>& store) const {
-    return open_repository(make_memory_backend(store), make_process_gate(),
+    return open_repository({make_memory_backend(store), make_process_gate()},
                            [&]() -> Result<Credential> { return Credential(key); });
   }
 };
@@ -310,7 +310,7 @@ struct KeyedStores {
 TEST(LevelKeysTest, TheCopyOpensWithTheSameKeyAlsoAfterARotation) {
   KeyedStores stores;
   const auto made =
-      create_repository(make_memory_backend(stores.here), make_process_gate(), Credential(stores.key), {});
+      create_repository({make_memory_backend(stores.here), make_process_gate()}, Credential(stores.key), {});
   ASSERT_OK(made);
   ASSERT_OK(commit(**made, kFirst));
   const auto to = make_memory_backend(stores.far);

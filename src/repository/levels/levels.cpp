@@ -35,9 +35,19 @@ Result<CopyResult> Levels::copy(std::string_view checkpoint, const CopyOptions& 
   if (removing) return is_removed(checkpoint);
   CACS_ASSIGN(const auto store, remote_->store());
   LevelCopier copier(local_, *store);
+  const auto before = std::chrono::steady_clock::now();
   CACS_ASSIGN(CopyResult result, copier.copy(checkpoint, options));
+  learn(result.bytes_copied, std::chrono::steady_clock::now() - before);
   CACS_TRY(note_reached(checkpoint));
   return result;
+}
+
+void Levels::learn(std::uint64_t bytes, std::chrono::duration<double> spent) {
+  // Of less, most of the time goes into asking what is there.
+  constexpr double kEnough = 1 << 20U;
+  sent_bytes_ = sent_bytes_ / 2 + static_cast<double>(bytes);
+  sent_seconds_ = sent_seconds_ / 2 + spent.count();
+  if (sent_bytes_ >= kEnough) local_.compression().set_further_upload(sent_seconds_ / sent_bytes_);
 }
 
 /// After its manifest there is durable.

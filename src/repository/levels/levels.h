@@ -1,5 +1,6 @@
 #pragma once
 
+#include <chrono>
 #include <functional>
 #include <memory>
 #include <mutex>
@@ -62,6 +63,9 @@ class Levels {
   Result<CollectResult> collect_remote();
 
  private:
+  /// What a stored byte costs on its way to the remote level counts in whether it is worth compressing
+  /// (docs/compression.md). Under the copies' mutex.
+  void learn(std::uint64_t bytes, std::chrono::duration<double> spent);
   Status note_reached(std::string_view checkpoint);
   /// Those that are there and not here.
   Status list_remote(std::vector<Summary>& all);
@@ -71,6 +75,8 @@ class Levels {
   std::shared_ptr<RemoteLevel> remote_;
   std::mutex records_mutex_;  ///< a record is read and written under it
   std::mutex copy_mutex_;     ///< one copy, removal or collection there at a time
+  double sent_bytes_ = 0;     ///< and their seconds, those of earlier copies counting half as much each
+  double sent_seconds_ = 0;
 };
 
 }  // namespace cacs::repository

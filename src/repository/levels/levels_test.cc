@@ -194,6 +194,19 @@ TEST_F(LevelsTest, LevelsAreNotedAndKeptForAnotherProcess) {
   EXPECT_THAT(work->copies, ElementsAre(kFirst, kSecond, kThird));
 }
 
+TEST_F(LevelsTest, WhatAByteCostsOnItsWayCountsInItsCompression) {
+  EXPECT_EQ(stores.repository->compression().further_upload_seconds_per_byte(), 0) << "too little was sent";
+  auto writer = stores.repository->begin("large");
+  ASSERT_OK(writer);
+  constexpr std::size_t kBytes = 2 << 20U;
+  const auto blob = put_text(**writer, random_bytes(kBytes, 9));
+  ASSERT_OK(blob);
+  const std::string id = new_uuid();
+  ASSERT_OK((*writer)->commit({.checkpoint = id, .application = "large", .entries = {{.name = "m", .blob = *blob}}}));
+  ASSERT_OK(levels->copy(id));
+  EXPECT_GT(stores.repository->compression().further_upload_seconds_per_byte(), 0);
+}
+
 TEST_F(LevelsTest, OnlyWhatIsWantedIsOutstanding) {
   const std::string wanted = "01900000-0000-7000-8000-00000000000a";
   const std::string unwanted = "01900000-0000-7000-8000-00000000000b";

@@ -23,14 +23,18 @@ Result<std::unique_ptr<Backend>> connect(const Location& location) {
     }
     return std::unique_ptr<Backend>(std::move(backend));
   }
+  return connect_bucket(location);
+}
+
+}  // namespace
+
+Result<std::unique_ptr<Backend>> connect_bucket(const Location& location) {
   S3Options options = s3_options(location);
   const AwsEnvironment environment = process_environment();
   CACS_TRY(complete_s3_options(options, environment));
   CACS_ASSIGN(auto backend, S3Backend::open(std::move(options), default_credentials(environment)));
   return std::unique_ptr<Backend>(std::move(backend));
 }
-
-}  // namespace
 
 Result<std::unique_ptr<Backend>> open_store(const Location& location, const PlaceOptions& options) {
   CACS_ASSIGN(auto backend, connect(location));

@@ -16,8 +16,11 @@ struct PlaceOptions {
   std::stop_token stop;           ///< ends waiting: for the rate, and before something is tried again
 };
 
-/// Opens the store at a location: a directory is made if need be; a bucket has to be there, and is reached with the
-/// credentials of the environment (docs/s3.md). What may pass is tried again (retry_backend.h), within two minutes.
+/// A bucket as it is, without further tries, reached with the credentials of the environment (docs/s3.md).
+Result<std::unique_ptr<Backend>> connect_bucket(const Location& location);
+
+/// Opens the store at a location: a directory is made if need be; a bucket has to be there. What may pass is tried
+/// again (retry_backend.h), within two minutes.
 Result<std::unique_ptr<Backend>> open_store(const Location& location, const PlaceOptions& options);
 
 /// The remote level at a location, opened when it is needed. kInvalidArgument for what is no location.

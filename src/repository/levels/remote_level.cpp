@@ -90,7 +90,7 @@ Status adopt_repository(Backend& local, const std::shared_ptr<Backend>& remote,
   if (!there) return there.error();
   const std::string doing = fmt::format("take up the repository of {} in {}", remote->describe(), local.describe());
   // Before anything is written: whoever cannot open it has come to the wrong place.
-  CACS_TRY(open_repository(make_shared_backend(remote), make_open_gate(), credential).context(doing));
+  CACS_TRY(open_repository({make_shared_backend(remote), make_open_gate()}, credential).context(doing));
   CACS_ASSIGN(const SlotList slots, load_slots(*remote, there->id));
   for (const auto& slot : slots.slots) CACS_TRY(store_slot(local, slot).context(doing));
   CACS_TRY(put_object(local, std::string(kTakenUpName), {}, Overwrite::kYes).context(doing));
