@@ -225,7 +225,8 @@ TEST(Retention, TheOrderOfTheInputDoesNotMatter) {
     RandomCase made = random_case(random);
     const auto ids = [&] {
       std::vector<std::pair<std::string, std::vector<std::string>>> all;
-      for (const auto& choice : apply_retention(made.items, made.policy, kNow).value()) {
+      const auto chosen = apply_retention(made.items, made.policy, kNow);
+      for (const auto& choice : chosen.value()) {
         all.emplace_back(choice.item.id, choice.reasons);
       }
       return all;
