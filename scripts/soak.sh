@@ -39,4 +39,6 @@ CACS_DAMAGE_ALL=1 build/release/src/repository/repository_test --gtest_filter='*
 # Writers and collectors beside each other on a simulated store.
 CACS_SIM_ROUNDS=${CACS_SIM_ROUNDS:-2000} build/release/src/repository/repository_test \
   --gtest_filter='SessionRepository.*' --gtest_brief=1
+# The same with real processes that are killed.
+CACS_KILL_ROUNDS=${CACS_KILL_ROUNDS:-1000} build/release/src/repository/repository_test --gtest_filter='*KillTest*' --gtest_brief=1
 [ "$violations" -eq 0 ] || { echo "the whole story is in $log" >&2; exit 1; }

@@ -33,7 +33,7 @@ Result<JsonArray> wanted_levels(const JsonObject& body) {
   for (const auto& level : *levels) {
     const bool known = level.is_string() && (level.get_string() == repository::kLocalLevel ||
                                              level.get_string() == repository::kRemoteLevel);
-    if (!known) return make_error(ErrorCode::kInvalidArgument, "`levels` may name \"local\" and \"remote\"");
+    if (!known) return make_error(ErrorCode::kInvalidArgument, R"(`levels` may name "local" and "remote")");
   }
   return *levels;
 }

@@ -231,7 +231,7 @@ std::string zsh_arguments(const std::vector<TreeOption>& options, const CommandT
 /// What follows a command's name. The next word may be that of a command below: then the rest is completed as if that
 /// were the first.
 std::string zsh_rest(const TreeCommand& command, const CommandTree& tree) {
-  const std::string own = "_arguments" + zsh_arguments(command.options, tree) + zsh_arguments(tree.options, tree);
+  std::string own = "_arguments" + zsh_arguments(command.options, tree) + zsh_arguments(tree.options, tree);
   if (command.below.empty()) return own;
   std::string text = fmt::format("if (( CURRENT == 2 )); then compadd -- {}; fi\n        case ${{words[2]}} in\n",
                                  joined(command.below, " "));

@@ -16,7 +16,6 @@ namespace cacs::inspect {
 namespace {
 
 using repository::BlobLayout;
-using repository::BlobRef;
 using repository::Entry;
 using repository::kPageBytes;
 using repository::PageLayout;

@@ -190,6 +190,7 @@ Status serve_files(Catalogue& catalogue, const MountOptions& options, const std:
   if (options.allow_other) flags += ",allow_other,default_permissions";
   std::vector<std::string> words = {"cacs", "-o", flags};
   std::vector<char*> pointers;
+  pointers.reserve(words.size() + 1);
   for (auto& word : words) pointers.push_back(word.data());
   pointers.push_back(nullptr);
   fuse_args arguments = FUSE_ARGS_INIT(static_cast<int>(words.size()), pointers.data());

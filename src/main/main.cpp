@@ -7,6 +7,7 @@
 #include <vector>
 
 #include "base/io.h"
+#include "base/log.h"
 #include "cli/app.h"
 #include "main/node_roles.h"
 #include "main/paths.h"
@@ -37,6 +38,8 @@ int main(int argc, char** argv) {
   if (flags_follow && arguments[0] == "agent") {
     return run_node_role(cacs::main::run_agent_role, {arguments.begin() + 1, arguments.end()});
   }
+  // Not on standard output, which is a command's answer; the server's role names itself.
+  cacs::init_logging("cacs", "warn");
   cacs::cli::Roles roles;
   roles.server = cacs::main::run_server_role;
   roles.check = cacs::main::check_machine;
