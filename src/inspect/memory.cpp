@@ -15,11 +15,9 @@ namespace cacs::inspect {
 
 namespace {
 
-using engine::PageMapOf;
 using engine::Process;
 using engine::Region;
 using engine::RegionKind;
-using repository::BlobRef;
 using repository::kPageBytes;
 
 // Images that are read whole; each is what the engine's own readers take at most.

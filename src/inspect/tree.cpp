@@ -75,7 +75,7 @@ struct CheckpointTree::Path {
  private:
   static std::string next(std::string_view& path) {
     const std::size_t slash = path.find('/');
-    const std::string name(path.substr(0, slash));
+    std::string name(path.substr(0, slash));
     path = slash == std::string_view::npos ? "" : path.substr(slash + 1);
     return name;
   }

@@ -26,13 +26,13 @@ Status warm_recent_packs(Core& core) {
   return {};
 }
 
-Result<Hold> open_hold(Core& core, std::vector<std::string> roots) {
+Result<Hold> open_hold(Core& core, const std::vector<std::string>& roots) {
   Hold hold;
   if (!core.sessions) {
     CACS_ASSIGN(hold.pass, core.place.gate->enter(GateMode::kShared, GateWait::kBlock));
     return hold;
   }
-  CACS_ASSIGN(auto session, core.sessions->begin(std::move(roots)));
+  CACS_ASSIGN(auto session, core.sessions->begin(roots));
   hold.session = std::make_unique<Session>(std::move(session));
   // After the session has begun: the guard goes by what is there from now on.
   CACS_TRY(core.sessions->view());
@@ -60,7 +60,7 @@ Result<Hold> hold_for_writing(Core& core, std::string_view checkpoint) {
       roots.push_back(manifest);
     }
   }
-  CACS_ASSIGN(auto hold, open_hold(core, std::move(roots)));
+  CACS_ASSIGN(auto hold, open_hold(core, roots));
   hold.piece = piece;
   hold.manifest = std::move(manifest);
   // Inside: from here on no pack disappears that the hold may refer to, so the index may be built on.

@@ -126,7 +126,7 @@ class PieceJoin {
     if (session == nullptr || core_.place.sessions.fault == SessionFault::kTakePieces) return {};
     if (may_take_all(*session, *core_.sessions->known_view(), piece)) return {};
     for (auto& entry : entries) {
-      const auto reused = writer_.reuse(entry.blob);
+      auto reused = writer_.reuse(entry.blob);
       if (reused) continue;
       if (reused.error().code != ErrorCode::kNotFound) return reused;
       CACS_ASSIGN(entry.blob, store_anew(core_, writer_, entry.blob));
@@ -152,7 +152,7 @@ Status commit_pieces(const std::shared_ptr<Core>& core, Manifest head, const std
     CACS_TRY(PieceJoin(core, std::move(hold)).run(std::move(head), pieces, name));
   }
   for (const auto& id : pieces) {
-    const auto dropped = drop_piece(*core, id);
+    auto dropped = drop_piece(*core, id);
     if (dropped) continue;
     // Of the caller's pieces he is told: he repeats the call.
     if (name == NamePieces::kYes) return dropped;

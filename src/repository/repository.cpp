@@ -128,6 +128,7 @@ Result<std::vector<BriefSummary>> Repository::list_brief() {
   // Summaries go by listings. With sessions every manifest is read, to see whether it counts.
   CACS_ASSIGN(const auto all, list());
   std::vector<BriefSummary> brief;
+  brief.reserve(all.size());
   for (const auto& each : all) {
     brief.push_back({.checkpoint = each.head.checkpoint,
                      .application = each.head.application,
@@ -183,7 +184,7 @@ Status Repository::remove(std::string_view checkpoint) {
   bool found = false;
   for (const auto& name : names) {
     if (!core_->sessions) CACS_TRY(forget_summary(*core_, name));
-    const auto status = core_->roots().remove(name);
+    auto status = core_->roots().remove(name);
     if (!status && status.error().code != ErrorCode::kNotFound) return status;
     found = found || status.ok();
   }

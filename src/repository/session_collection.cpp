@@ -171,7 +171,7 @@ Status RepositoryHooks::report_part(const Listed& listed, const Reach& reach, st
 Status RepositoryHooks::remove_pack(const std::string& pack, std::uint64_t generation) {
   CACS_ASSIGN(const PackId id, pack_id(pack));
   const std::string name = pack_name(id, object_generation(generation));
-  const auto removed = core_.backend().remove(name);
+  auto removed = core_.backend().remove(name);
   if (!removed && removed.error().code != ErrorCode::kNotFound) return removed;
   const std::uint32_t number = core_.store.catalog().number_of(id);
   if (core_.store.catalog().pack(number).generation == object_generation(generation)) core_.store.forget(number);

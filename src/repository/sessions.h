@@ -46,7 +46,7 @@ class Sessions {
   Sessions(Backend& plain, const TenantKeys& keys, SessionSettings settings);
 
   /// `roots`: those that the session may write.
-  Result<Session> begin(std::vector<std::string> roots) { return registry_.begin(std::move(roots)); }
+  Result<Session> begin(const std::vector<std::string>& roots) { return registry_.begin(roots); }
 
   /// The newest, a few small reads.
   Result<std::shared_ptr<const CollectionView>> view();

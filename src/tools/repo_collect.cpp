@@ -110,6 +110,7 @@ Result<std::string> application_of(const std::vector<Summary>& list, const std::
 Result<std::vector<Candidate>> candidates_by_name(const std::vector<Summary>& list,
                                                   const std::vector<std::string>& names) {
   std::vector<JsonObject> items;
+  items.reserve(list.size());
   for (const auto& summary : list) items.push_back({{"id", summary.head.checkpoint}});
   std::vector<Candidate> chosen;
   std::set<std::string> seen;

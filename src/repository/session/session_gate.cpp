@@ -61,7 +61,7 @@ Status Session::confirm() {
   if (stage_ == Stage::kCommitted) return {};
   if (stage_ == Stage::kOver) return make_error(ErrorCode::kInternal, "confirm a session that has ended");
   const bool again = std::exchange(stage_, Stage::kAsked) == Stage::kAsked;
-  const auto confirmed = instance_->confirm(handle_, again);
+  auto confirmed = instance_->confirm(handle_, again);
   if (confirmed) stage_ = Stage::kCommitted;
   if (!confirmed && confirmed.error().code == ErrorCode::kAborted) stage_ = Stage::kOver;
   return confirmed;
@@ -117,7 +117,7 @@ void WriterRegistry::retire(const std::shared_ptr<WriterInstance>& instance) {
   if (current_ == instance) current_.reset();
 }
 
-Result<Session> WriterRegistry::begin(std::vector<std::string> roots) {
+Result<Session> WriterRegistry::begin(const std::vector<std::string>& roots) {
   const std::string doing = "begin a session in " + store_.backend().describe();
   if (roots.size() > kMaxSessionRoots) {
     return make_error(ErrorCode::kTooLarge, fmt::format("{}: it may write {} roots, at most {} are allowed", doing,

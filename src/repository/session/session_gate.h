@@ -94,7 +94,7 @@ class WriterRegistry {
 
   /// `roots`: the keys of all roots that the session may write. Costs one small write and two small reads.
   /// kUnavailable: the store does not answer.
-  Result<Session> begin(std::vector<std::string> roots);
+  Result<Session> begin(const std::vector<std::string>& roots);
   /// Resigns, so that nobody has to wait to see that this process is gone. Sessions that are open stay until they end.
   Status close();
 
