@@ -130,7 +130,7 @@ Measured store(const std::filesystem::path& where, const std::string& memory, st
   std::filesystem::create_directories(where);
   auto files = make_file_backend(make_file_storage(where));
   const std::string secret(SecretKey::kBytes, 'k');
-  Place place{make_limited_backend(std::move(files), {.upload_rate = rate, .burst = std::uint64_t{1} << 18U}),
+  Place place{make_limited_backend(std::move(files), {.upload_rate = rate, .burst = std::uint64_t{1} << 16U}),
               TenantKeys(Sealing::kAes256Gcm, {{1, SecretKey(as_bytes(secret).first<SecretKey::kBytes>())}}),
               make_process_gate()};
   const auto repository = must(Repository::create(std::move(place)));

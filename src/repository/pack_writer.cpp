@@ -1,6 +1,7 @@
 #include "repository/pack_writer.h"
 
 #include <chrono>
+#include <ctime>
 
 #include "base/io.h"
 #include "repository/layout.h"
@@ -36,6 +37,13 @@ constexpr std::uint64_t kTellingBytes = std::uint64_t{4} << 20U;
 
 using Clock = std::chrono::steady_clock;
 double seconds_since(Clock::time_point start) { return std::chrono::duration<double>(Clock::now() - start).count(); }
+
+/// Of this thread alone: one that has to wait for a processor did not work longer.
+double processor_seconds() {
+  timespec now{};
+  if (::clock_gettime(CLOCK_THREAD_CPUTIME_ID, &now) != 0) return 0;
+  return static_cast<double>(now.tv_sec) + static_cast<double>(now.tv_nsec) * 1e-9;
+}
 
 }  // namespace
 
@@ -122,21 +130,32 @@ void PackWriter::seal(const Segment& segment, Sealed& sealed, Worker& worker) co
     worker.pack_serial = serial_;
   }
   sealed.packed.clear();
-  const auto start = Clock::now();
+  const double start = processor_seconds();
   sealed.codec = worker.codec.compress(segment.raw, kCompressionWays.at(segment.way), sealed.packed);
-  sealed.compressing = seconds_since(start);
+  sealed.compressing = processor_seconds() - start;
   sealed.bytes.resize(sealed.packed.size() + kTagBytes);
   worker.sealer->seal(segment.number, as_bytes(segment_context(header_bytes_, segment.number)), sealed.packed,
                       sealed.bytes);
-  sealed.sealing = seconds_since(start) - sealed.compressing;
+  sealed.sealing = processor_seconds() - start - sealed.compressing;
 }
 
-void PackWriter::learn(const Segment& segment, const Sealed& sealed) {
-  const auto workers = static_cast<double>(workers_.size());
-  store_.compression().uploaded(0, sealed.sealing / workers);
-  if (segment.kind == StreamKind::kMetadata) return;
-  store_.compression().compressed(static_cast<std::size_t>(segment.kind), segment.way, segment.raw.size(),
-                                  sealed.packed.size(), sealed.compressing / workers);
+/// What the batch took, `seconds` of the ingest, is shared out by what each segment took of a processor: a thread that
+/// was put aside for a while would else make its way of compressing look slow for long.
+void PackWriter::learn_batch(double seconds) {
+  double worked = 0;
+  for (std::size_t index = 0; index < pending_.size(); ++index) {
+    worked += sealed_[index].compressing + sealed_[index].sealing;
+  }
+  if (worked <= 0) return;
+  const double share = seconds / worked;
+  for (std::size_t index = 0; index < pending_.size(); ++index) {
+    const Segment& segment = pending_[index];
+    const Sealed& sealed = sealed_[index];
+    store_.compression().uploaded(0, sealed.sealing * share);
+    if (segment.kind == StreamKind::kMetadata) continue;
+    store_.compression().compressed(static_cast<std::size_t>(segment.kind), segment.way, segment.raw.size(),
+                                    sealed.packed.size(), sealed.compressing * share);
+  }
 }
 
 /// Compresses and seals what is full, on all processors, and appends it in order.
@@ -147,12 +166,13 @@ Status PackWriter::write_pending() {
     segment.way = learned ? store_.compression().choose(static_cast<std::size_t>(segment.kind), segment.raw.size())
                           : kMetadataWay;
   }
+  const auto begun = Clock::now();
   pool_.run(pending_.size(),
             [&](std::size_t index, std::size_t worker) { seal(pending_[index], sealed_[index], workers_[worker]); });
+  learn_batch(seconds_since(begun));
   for (std::size_t index = 0; index < pending_.size(); ++index) {
     Segment& segment = pending_[index];
     const Sealed& sealed = sealed_[index];
-    learn(segment, sealed);
     Line& line = lines_[segment.number];
     line.info = {.offset = end_,
                  .stored = static_cast<std::uint32_t>(sealed.bytes.size()),

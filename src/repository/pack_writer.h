@@ -74,7 +74,7 @@ class PackWriter {
     Codec codec = Codec::kNone;
     std::vector<std::byte> packed;
     std::vector<std::byte> bytes;
-    double compressing = 0;  ///< seconds that it took
+    double compressing = 0;  ///< seconds of a processor
     double sealing = 0;
   };
   struct Worker {
@@ -94,7 +94,7 @@ class PackWriter {
   void close(StreamKind kind);
   Status write_pending();
   void seal(const Segment& segment, Sealed& sealed, Worker& worker) const;
-  void learn(const Segment& segment, const Sealed& sealed);
+  void learn_batch(double seconds);
 
   Backend& backend_;
   const TenantKeys& keys_;

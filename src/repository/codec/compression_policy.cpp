@@ -29,6 +29,11 @@ constexpr double kUploadWindow = 64 * kMiB;
 /// What is believed of the store at the beginning counts like so much that was stored.
 constexpr double kBelievedBytes = kMiB / 2;
 
+/// Segments are chosen for some at a time, before the results of the first are there.
+constexpr double kNextBatch = 2 * kMiB;
+/// How much less the first result of a way counts than the next.
+constexpr double kFirstResult = 1.0 / 16;
+
 /// Of all time, what trying the other ways may cost.
 constexpr double kTrials = 0.01;
 /// A way that was never tried, or not for a long time, may be this much better than believed.
@@ -88,8 +93,11 @@ std::size_t CompressionPolicy::cheapest(const Stream& stream) const {
 bool CompressionPolicy::is_worth_a_trial(const Stream& stream, std::size_t way, double raw_bytes) const {
   const double best = cost(stream, stream.best);
   const double loss = std::max(0.0, cost(stream, way) - best) * raw_bytes;
-  if (stream.untried[way] * best * kTrials / (kWays - 1) < loss) return false;
-  const bool known = stream.ways[way].measured && stream.unheard[way] < kLongAgo;
+  // One result alone has the codec's making of its working memory in it.
+  const bool doubtful =
+      stream.ways[way].measured && stream.weight[way] < raw_bytes / 2 && stream.untried[way] > kNextBatch;
+  if (!doubtful && stream.untried[way] * best * kTrials / (kWays - 1) < loss) return false;
+  const bool known = stream.ways[way].measured && !doubtful && stream.unheard[way] < kLongAgo;
   const double forgotten = known ? 1 - std::exp(-stream.untried[way] / kLongAgo) : 1;
   return cost(stream, way) * (1 - kHope * forgotten) < best;
 }
@@ -125,7 +133,7 @@ void CompressionPolicy::compressed(std::size_t stream_index, std::size_t way, st
   estimate.seconds_per_byte = moved(estimate.seconds_per_byte, seconds / raw, weight, raw);
   if (way != kNone) estimate.ratio = moved(estimate.ratio, static_cast<double>(stored_bytes) / raw, weight, raw);
   estimate.measured = true;
-  weight = std::min(weight + raw, kWindow);
+  weight = weight == 0 ? raw * kFirstResult : std::min(weight + raw, kWindow);
 }
 
 void CompressionPolicy::uploaded(std::size_t stored_bytes, double seconds) {
