@@ -72,6 +72,7 @@ void ServiceTest::start_server() {
         std::string("--listen"), "unix:" + (dir_ / "api.sock").string(), std::string("--ready-fd"), std::string("9")}) {
     command.argv.push_back(word);
   }
+  command.argv.insert(command.argv.end(), server_arguments_.begin(), server_arguments_.end());
   if (!server_env_.empty()) {
     command.env.emplace();
     for (char** word = environ; *word != nullptr; ++word) command.env->emplace_back(*word);

@@ -71,9 +71,10 @@ class ServiceTest : public testing::Test {
   std::vector<pid_t> processes_of_service();
 
   std::filesystem::path dir_;
-  std::vector<std::string> server_prefix_;   ///< words in front of the server's command
-  std::vector<std::string> server_env_;      ///< "NAME=value", beside what is inherited
-  std::vector<std::string> more_addresses_;  ///< where the server listens besides its unix socket
+  std::vector<std::string> server_prefix_;     ///< words in front of the server's command
+  std::vector<std::string> server_arguments_;  ///< behind those of every test
+  std::vector<std::string> server_env_;        ///< "NAME=value", beside what is inherited
+  std::vector<std::string> more_addresses_;    ///< where the server listens besides its unix socket
   std::optional<Child> server_;
   std::unique_ptr<net::HttpClient> client_;
 
