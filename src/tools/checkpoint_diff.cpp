@@ -130,7 +130,7 @@ cli::CommandSpec make_checkpoint_diff() {
               "memory are 4096 bytes.",
           .setup =
               [options](CLI::App& app) {
-                add_repository_options(app, options->place);
+                add_place_options(app, options->place);
                 app.add_option("A", options->before, "id, unique beginning of an id, or APP:latest")->required();
                 app.add_option("B", options->after, "the same: what A is compared with")->required();
                 app.add_option("PATH", options->path, "only what is there, as ls-files shows it");

@@ -192,7 +192,7 @@ Result<int> run_cat(cli::Context& context, const LookOptions& options) {
 }
 
 void add_checkpoint(CLI::App& app, LookOptions& options) {
-  add_repository_options(app, options.place);
+  add_place_options(app, options.place);
   app.add_option("CHECKPOINT", options.checkpoint, "id, unique beginning of an id, or APP:latest")->required();
 }
 

@@ -51,7 +51,7 @@ cli::CommandSpec make_checkpoint_mount() {
               "read fails once its space is given back.",
           .setup =
               [options](CLI::App& app) {
-                add_repository_options(app, options->place);
+                add_place_options(app, options->place);
                 app.add_option("LOCATION", options->location, "the repository; may be left out")->required();
                 app.add_option("MOUNTPOINT", options->mountpoint, "an empty directory");
                 app.add_flag("-f,--foreground", options->foreground, "stay in the foreground, which it does anyway");

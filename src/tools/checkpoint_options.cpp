@@ -1,6 +1,5 @@
 #include "tools/checkpoint_options.h"
 
-#include <CLI/CLI.hpp>
 #include <fmt/format.h>
 
 #include <set>
@@ -45,21 +44,6 @@ Result<std::string> latest_of(const std::vector<Summary>& all, const std::string
 }
 
 }  // namespace
-
-void add_repository_options(CLI::App& app, PlaceOptions& place) {
-  app.add_option("-r,--repo", place.location, "where it is: a directory or s3://BUCKET/PREFIX (CACS_REPOSITORY)")
-      ->type_name("DIR");
-  CLI::Option* file = app.add_option("--passphrase-file", place.key.passphrase_file,
-                                     "a file with its passphrase, mode 0600 (CACS_PASSPHRASE_FILE)")
-                          ->type_name("FILE");
-  CLI::Option* command = app.add_option("--passphrase-command", place.key.passphrase_command,
-                                        "a command that prints it (CACS_PASSPHRASE_COMMAND)")
-                             ->type_name("COMMAND");
-  CLI::Option* key_file =
-      app.add_option("--key-file", place.key.key_file, "a key file instead (CACS_KEY_FILE)")->type_name("FILE");
-  file->excludes(command)->excludes(key_file);
-  command->excludes(key_file);
-}
 
 Result<std::unique_ptr<repository::Repository>> open_repository_of(const cli::Context& context,
                                                                    const PlaceOptions& options) {

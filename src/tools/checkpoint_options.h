@@ -6,17 +6,10 @@
 #include "base/result.h"
 #include "cli/command.h"
 #include "repository/repository.h"
-#include "tools/repo_place.h"
-
-namespace CLI {
-class App;
-}
+#include "tools/place_options.h"
 
 /// What the commands that look into checkpoints have in common: the repository, and how a checkpoint is named in it.
 namespace cacs::tools {
-
-/// -r, and how it is unlocked.
-void add_repository_options(CLI::App& app, PlaceOptions& place);
 
 /// The repository that is named, or the node's own.
 Result<std::unique_ptr<repository::Repository>> open_repository_of(const cli::Context& context,

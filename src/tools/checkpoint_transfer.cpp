@@ -156,7 +156,7 @@ cli::CommandSpec make_checkpoint_export() {
               "without encryption the same checkpoint gives the same file, from whatever repository.",
           .setup =
               [options](CLI::App& app) {
-                add_repository_options(app, options->place);
+                add_place_options(app, options->place);
                 app.add_option("CHECKPOINT", options->checkpoint, "id, unique beginning of an id, or APP:latest")
                     ->required();
                 app.add_option("FILE", options->file, "a new file, or - for standard output")->required();
@@ -177,7 +177,7 @@ cli::CommandSpec make_checkpoint_import() {
               "its secret.",
           .setup =
               [options](CLI::App& app) {
-                add_repository_options(app, options->place);
+                add_place_options(app, options->place);
                 app.add_option("FILE", options->file, "what export wrote, or - for standard input")->required();
                 add_seal(app, options->seal);
               },

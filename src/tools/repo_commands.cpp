@@ -2,6 +2,7 @@
 
 #include <CLI/CLI.hpp>
 
+#include "tools/place_options.h"
 #include "tools/repo_actions.h"
 
 namespace cacs::tools {
@@ -9,19 +10,6 @@ namespace cacs::tools {
 namespace {
 
 using cli::CommandSpec;
-
-void add_keys(CLI::App& app, KeyOptions& key) {
-  CLI::Option* file = app.add_option("--passphrase-file,--password-file", key.passphrase_file,
-                                     "a file with the passphrase, mode 0600 (CACS_PASSPHRASE_FILE)")
-                          ->type_name("FILE");
-  CLI::Option* command = app.add_option("--passphrase-command,--password-command", key.passphrase_command,
-                                        "a command that prints it (CACS_PASSPHRASE_COMMAND)")
-                             ->type_name("COMMAND");
-  CLI::Option* key_file =
-      app.add_option("--key-file", key.key_file, "a key file instead (CACS_KEY_FILE)")->type_name("FILE");
-  file->excludes(command)->excludes(key_file);
-  command->excludes(key_file);
-}
 
 void add_other_keys(CLI::App& app, KeyOptions& key, const std::string& prefix, const std::string& whose) {
   CLI::Option* file = app.add_option("--" + prefix + "-passphrase-file,--" + prefix + "-password-file",
@@ -32,16 +20,9 @@ void add_other_keys(CLI::App& app, KeyOptions& key, const std::string& prefix, c
   file->excludes(key_file);
 }
 
-/// -r, and how it is unlocked.
-void add_place(CLI::App& app, PlaceOptions& place) {
-  app.add_option("-r,--repo", place.location, "where it is: a directory or s3://BUCKET/PREFIX (CACS_REPOSITORY)")
-      ->type_name("DIR");
-  add_keys(app, place.key);
-}
-
-/// The same, with the place as an argument too.
+/// -r and how it is unlocked, with the place as an argument too.
 void add_place_and_argument(CLI::App& app, PlaceOptions& place) {
-  add_place(app, place);
+  add_place_options(app, place);
   app.add_option("LOCATION", place.location, "the same as --repo")->excludes("--repo");
 }
 
@@ -142,7 +123,7 @@ CommandSpec make_copy() {
               [options](CLI::App& app) {
                 app.add_option("CHECKPOINT", options->checkpoints,
                                "ids, or unique beginnings of them; without any: all");
-                add_place(app, options->place);
+                add_place_options(app, options->place);
                 app.add_option("--to", options->to, "where to: a directory, made if need be, or s3://BUCKET/PREFIX")
                     ->type_name("DIR")
                     ->required();
@@ -180,7 +161,7 @@ CommandSpec make_forget() {
           .setup =
               [options](CLI::App& app) {
                 app.add_option("CHECKPOINT", options->checkpoints, "ids, or unique beginnings of them, to remove");
-                add_place(app, options->place);
+                add_place_options(app, options->place);
                 add_policy(app, *options);
                 app.add_option("--application", options->application, "only this: id, unique beginning of it, or name")
                     ->type_name("APP");
@@ -214,7 +195,7 @@ CommandSpec make_key(const char* word, const char* summary, const char* example,
           .notes = notes,
           .setup =
               [options, more](CLI::App& app) {
-                add_place(app, options->place);
+                add_place_options(app, options->place);
                 more(app, *options);
               },
           .run = [options, run](cli::Context& context) { return run(context, *options); }};

@@ -42,11 +42,13 @@ TEST(S3Levels, ABucketServesANodeThatHasLostItsRepository) {
   Levels levels(*stores.repository, std::make_shared<RemoteLevel>(stores.repository->core(), place));
   ASSERT_OK(levels.copy(kFirst));
 
-  // Away in the middle: nothing is taken for there that is not.
-  ASSERT_OK((*server)->command("stop"));
-  EXPECT_FALSE(levels.copy(kSecond).ok());
-  EXPECT_EQ(*levels.levels_of(kSecond), std::vector<std::string>{"local"});
-  ASSERT_OK((*server)->command("start"));
+  // Away in the middle: nothing is taken for there that is not. (moto keeps all in memory.)
+  if (reached.kind() == "swift") {
+    ASSERT_OK((*server)->command("stop"));
+    EXPECT_FALSE(levels.copy(kSecond).ok());
+    EXPECT_EQ(*levels.levels_of(kSecond), std::vector<std::string>{"local"});
+    ASSERT_OK((*server)->command("start"));
+  }
   for (const auto& id : {kSecond, kThird, large}) ASSERT_OK(levels.copy(id));
 
   const auto near = std::make_shared<MemoryStore>();
