@@ -29,7 +29,7 @@ for name in $steps; do
       step "Threaded tests under TSan"
       mkdir -p build/tsan
       scripts/build.sh tsan -t targets all >build/targets.txt
-      mapfile -t targets < <(sed -n '/^cmake_object/d; s/^\([a-z_]*_threaded_test\): .*/\1/p' build/targets.txt)
+      mapfile -t targets < <(sed -n '/^cmake_object/d; s/^\([a-z0-9_]*_threaded_test\): .*/\1/p' build/targets.txt)
       [ ${#targets[@]} -gt 0 ] || { echo "no threaded tests found" >&2; exit 1; }
       scripts/build.sh tsan "${targets[@]}"
       for target in "${targets[@]}"; do
@@ -41,7 +41,7 @@ for name in $steps; do
       step "Fuzzers, ${CACS_FUZZ_SECONDS:=5} seconds each"
       mkdir -p build/fuzz
       scripts/build.sh fuzz -t targets all >build/targets.txt
-      mapfile -t targets < <(sed -n '/^cmake_object/d; s/^\([a-z_]*_fuzz\): .*/\1/p' build/targets.txt)
+      mapfile -t targets < <(sed -n '/^cmake_object/d; s/^\([a-z0-9_]*_fuzz\): .*/\1/p' build/targets.txt)
       scripts/build.sh fuzz "${targets[@]}"
       for target in "${targets[@]}"; do
         mkdir -p "build/fuzz/corpus/$target"

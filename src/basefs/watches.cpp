@@ -34,6 +34,17 @@ Status OpenWatch::start(int root, std::string prefix) {
   return {};
 }
 
+namespace {
+
+/// FAN_EVENT_NEXT by way of a pointer to void: the kernel keeps events aligned, which a compiler cannot know.
+const fanotify_event_metadata* next_event(const fanotify_event_metadata* event, ssize_t& left) {
+  left -= static_cast<ssize_t>(event->event_len);
+  const void* next = reinterpret_cast<const char*>(event) + event->event_len;
+  return static_cast<const fanotify_event_metadata*>(next);
+}
+
+}  // namespace
+
 std::vector<OpenWatch::Event> OpenWatch::read(bool& lost) {
   std::vector<Event> events;
   alignas(fanotify_event_metadata) std::array<char, 16384> buffer{};
@@ -42,7 +53,7 @@ std::vector<OpenWatch::Event> OpenWatch::read(bool& lost) {
     ssize_t length = ::read(fan_.get(), buffer.data(), buffer.size());
     if (length <= 0) break;
     const auto* event = reinterpret_cast<const fanotify_event_metadata*>(buffer.data());
-    for (; FAN_EVENT_OK(event, length); event = FAN_EVENT_NEXT(event, length)) {
+    for (; FAN_EVENT_OK(event, length); event = next_event(event, length)) {
       if ((event->mask & FAN_Q_OVERFLOW) != 0) lost = true;
       const UniqueFd file(event->fd);
       if (!file.valid() || event->pid == own) continue;
