@@ -143,7 +143,11 @@ Result<CollectResult> Repository::collect(const CollectOptions& options) {
   auto pass = core_->place.gate->enter(GateMode::kExclusive, options.wait);
   if (!pass) return pass.error().with_context(doing);
   CACS_TRY(core_->store.refresh().context(doing));
-  return Collection(*core_, options).run().context(doing);
+  CollectOptions allowed = options;
+  const auto copy = core_->backend().size(std::string(kCopyName));
+  if (!copy && copy.error().code != ErrorCode::kNotFound) return copy.error().with_context(doing);
+  if (copy) allowed.max_garbage = 1;  // whole packs only
+  return Collection(*core_, allowed).run().context(doing);
 }
 
 namespace {

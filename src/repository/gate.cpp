@@ -90,8 +90,8 @@ class OpenGate final : public Gate {
  public:
   Result<std::unique_ptr<GatePass>> enter(GateMode mode, GateWait /*wait*/) override {
     if (mode == GateMode::kExclusive) {
-      return make_error(ErrorCode::kUnsupported, "nothing can be collected here: other writers may be at work unseen",
-                        "collect where the repository lies, or copy what is to be kept to a new one");
+      return make_error(ErrorCode::kUnsupported, "this store has no lock, so others may be writing to it unseen",
+                        "end all that write or copy to it, then say so with --alone");
     }
     return std::make_unique<GatePass>();
   }

@@ -12,6 +12,10 @@ namespace cacs::repository {
 
 /// Names of objects in a repository (docs/repository-format.md, *Objects*).
 inline constexpr std::string_view kDescriptorName = "repository";
+/// An empty object in a store that packs are copied to as they are (levels/): there no pack is ever rewritten. Two
+/// stores that both rewrote a pack would have different bytes under one name, and the next copy would lay its own over
+/// them.
+inline constexpr std::string_view kCopyName = "copy";
 inline constexpr std::string_view kPackPrefix = "packs/";
 inline constexpr std::string_view kManifestPrefix = "manifests/";
 inline constexpr std::string_view kPiecePrefix = "pieces/";

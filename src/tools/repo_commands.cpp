@@ -20,6 +20,11 @@ void add_other_keys(CLI::App& app, KeyOptions& key, const std::string& prefix, c
   file->excludes(key_file);
 }
 
+void add_alone(CLI::App& app, PlaceOptions& place) {
+  app.add_flag("--alone", place.alone,
+               "nobody else writes or copies to it now: for copies in buckets, which have no lock");
+}
+
 /// -r and how it is unlocked, with the place as an argument too.
 void add_place_and_argument(CLI::App& app, PlaceOptions& place) {
   add_place_options(app, place);
@@ -99,13 +104,16 @@ CommandSpec make_gc() {
           .notes =
               "Waits for checkpoints that are being stored; further ones wait for it. A node does this by itself "
               "after deletions. Where several machines write (--shared, buckets) nobody waits: what an open session "
-              "may need stays for a later collection. Not in the remote level of a node: its agent collects there.",
+              "may need stays for a later collection. In the remote level of a node its agent collects: a bucket that "
+              "is one, or "
+              "was made by copy, takes --alone.",
           .setup =
               [options](CLI::App& app) {
                 add_place_and_argument(app, options->place);
                 app.add_option("--max-garbage,--max-unused", options->max_garbage,
                                "write packs anew in which more than this share is not needed (default 20%)")
                     ->type_name("SHARE");
+                add_alone(app, options->place);
               },
           .run = [options](cli::Context& context) { return run_repo_gc(context, *options); }};
 }
@@ -167,6 +175,7 @@ CommandSpec make_forget() {
                     ->type_name("APP");
                 app.add_flag("-n,--dry-run", options->dry_run, "only say what would be removed");
                 app.add_flag("--prune", options->prune, "and give back their space, as gc does");
+                add_alone(app, options->place);
                 app.add_flag("--unsafe-allow-remove-all", options->remove_all,
                              "remove all checkpoints of the --application");
                 app.add_flag("--force", options->force, "also in a node's own repository");
@@ -231,6 +240,7 @@ void add_key_commands(std::vector<CommandSpec>& commands) {
         };
         add("--also-passphrase-file", options.also_passphrase_files, "passphrase of one more slot; may be repeated");
         add("--also-key-file", options.also_key_files, "key file of one more slot; may be repeated");
+        add_alone(app, options.place);
       }));
   commands.push_back(make_key(
       "refresh", "give a stale key slot the newest keys",

@@ -107,7 +107,9 @@ Result<FoundPlace> named_place(const cli::Context& context, const PlaceOptions& 
   if (text.empty()) text = context.environment()("CACS_REPOSITORY").value_or("");
   if (text.empty()) return no_place();
   CACS_ASSIGN(Location location, repository::parse_location(text));
-  return place_of(std::move(location));
+  FoundPlace place = place_of(std::move(location));
+  place.alone = options.alone;
+  return place;
 }
 
 Result<FoundPlace> find_place(const cli::Context& context, const PlaceOptions& options) {
@@ -138,11 +140,10 @@ Result<repository::StorePlace> open_place(const FoundPlace& place, IfMissing mis
   auto connected = repository::connect_bucket(place.location);
   if (!connected) return connected.error().with_context("open " + place.describe());
   const std::shared_ptr<Backend> bucket = *std::move(connected);
-  return repository::StorePlace{
-      .backend = repository::make_retry_backend(repository::make_shared_backend(bucket)),
-      // For what was not made with sessions: the further level of a node, where its agent alone writes and collects.
-      .gate = repository::make_open_gate(),
-      .plain = repository::make_shared_backend(bucket)};
+  return repository::StorePlace{.backend = repository::make_retry_backend(repository::make_shared_backend(bucket)),
+                                // For what was not made with sessions: a copy, as the further level of a node is.
+                                .gate = place.alone ? repository::make_process_gate() : repository::make_open_gate(),
+                                .plain = repository::make_shared_backend(bucket)};
 }
 
 Result<KeySource> key_source_of(const KeyOptions& options) {

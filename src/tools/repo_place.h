@@ -26,6 +26,7 @@ struct KeyOptions {
 struct PlaceOptions {
   std::string location;  ///< empty: $CACS_REPOSITORY, else this node's own repository
   KeyOptions key;
+  bool alone = false;  ///< the user says that nobody else writes to it: where there is no lock
 };
 
 /// Where a repository is, before anything was read from it.
@@ -34,6 +35,7 @@ struct FoundPlace {
   std::filesystem::path directory;  ///< of kDirectory: absolute
   std::filesystem::path key_file;   ///< DIRECTORY.key, where there is one
   bool of_node = false;             ///< an agent keeps its pods' checkpoints there
+  bool alone = false;               ///< PlaceOptions::alone
 
   [[nodiscard]] std::string describe() const { return format_location(location); }
 };

@@ -57,10 +57,11 @@ class S3Sessions : public ::testing::Test {
     return open_repository({.backend = make_retry_backend(make_shared_backend(shared)),
                             .gate = nullptr,
                             .plain = make_shared_backend(shared)},
-                           [&]() -> Result<Credential> {
-                             CACS_ASSIGN(const SecretKey key, read_key_file(directory_.path() / "team.key"));
-                             return Credential(key);
-                           });
+                           [&] { return key(); });
+  }
+  [[nodiscard]] Result<Credential> key() const {
+    CACS_ASSIGN(const SecretKey key, read_key_file(directory_.path() / "team.key"));
+    return Credential(key);
   }
 
   static Result<BlobRef> store(Repository& repository, const std::string& id, std::uint64_t seed,
@@ -116,6 +117,31 @@ TEST_F(S3Sessions, AreCollectedBesideAWriter) {
   }
   EXPECT_GT(freed, 1'500'000);
   EXPECT_EQ(json_int_or(json({"repo", "stat"}), "checkpoints", -1), 0);
+  EXPECT_TRUE(json_bool_or(json({"repo", "check", "--read-data"}), "ok", false));
+}
+
+// Packs are copied there as they are, so there are no sessions; and a bucket has no lock.
+TEST_F(S3Sessions, ACopyInABucketIsCollectedByWhoSaysThatHeIsAlone) {
+  const std::string local = (directory_.path() / "local").string();
+  json({"repo", "init", "-r", local});
+  auto place = local_place(local);
+  ASSERT_OK(place);
+  const auto here = open_repository(*std::move(place), [&] { return key(); });
+  ASSERT_OK(here);
+  const std::string first = new_uuid();
+  const std::string second = new_uuid();
+  const auto blob = store(**here, first, 2, nullptr);
+  ASSERT_OK(blob);
+  ASSERT_OK(store(**here, second, 3, &*blob));
+  const auto bucket =
+      "s3://shared/team?endpoint=" + server_->endpoint() + "&region=" + server_->options("shared").region;
+  EXPECT_EQ(json_int_or(json({"repo", "copy", "-r", local, "--to", bucket}), "checkpoints", 0), 2);
+  EXPECT_EQ(json_int_or(json({"repo", "forget", second}), "removed", 0), 1);
+  json({"repo", "gc", "--max-garbage", "0"}, 1);
+  const JsonObject collected = json({"repo", "gc", "--max-garbage", "0", "--alone"});
+  EXPECT_EQ(json_int_or(collected, "packs_removed", 0), 1);
+  EXPECT_EQ(json_int_or(collected, "packs_written", -1), 0);
+  EXPECT_EQ(json_int_or(json({"repo", "copy", "-r", local, "--to", bucket}), "packs_copied", 0), 1);
   EXPECT_TRUE(json_bool_or(json({"repo", "check", "--read-data"}), "ok", false));
 }
 

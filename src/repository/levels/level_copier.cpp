@@ -83,6 +83,9 @@ Status LevelCopier::prepare() {
   }));
   // Slots first: what is sealed under new keys is to be readable as soon as it is there.
   for (const auto& name : slots) CACS_TRY(copy_slot(name));
+  std::uint64_t size = 0;
+  CACS_ASSIGN(const bool marked, exists(to_, std::string(kCopyName), size));
+  if (!marked) CACS_TRY(put_object(to_, std::string(kCopyName), {}, Overwrite::kYes));
   if (there) return {};
   const std::string name(kDescriptorName);
   CACS_ASSIGN(const auto descriptor, get_object(core_.backend(), name, kMaxDocumentBytes));

@@ -38,12 +38,14 @@ struct CopyResult {
 /// A copy takes no gate: it is a reader of `from`, as a restore is. A collection may rewrite packs meanwhile (the copy
 /// goes on with what is there then), and a long upload holds up nobody.
 ///
-/// Collections *there* have to be kept away by the caller. Several copiers may work side by side. One thread an object.
+/// Collections *there* have to be kept away by the caller, and never rewrite a pack, which kCopyName tells them.
+/// Several copiers may work side by side. One thread an object.
 class LevelCopier {
  public:
   LevelCopier(Repository& from, Backend& to) : core_(from.core()), to_(to) {}
 
-  /// Key slots that are missing there or older there, and the descriptor. kConflict when another repository is there.
+  /// Key slots that are missing there or older there, kCopyName, and the descriptor. kConflict when another repository
+  /// is there.
   Status prepare();
   /// When it returns success the checkpoint is there, whole and durable. kNotFound: it is not here, or was removed
   /// meanwhile. kCorrupt: a part that it needs is damaged here. kConflict: another repository, or another history of

@@ -7,6 +7,7 @@
 #include "repository/backend/limited_backend.h"
 #include "repository/keys/master_keys.h"
 #include "repository/keys/slots.h"
+#include "repository/layout.h"
 #include "repository/levels/test_support.h"
 #include "repository/unlock.h"
 
@@ -37,7 +38,9 @@ TEST_P(LevelCopierTest, ACopyIsARepositoryWithThatCheckpoint) {
   ASSERT_EQ(list->size(), 1U);
   EXPECT_EQ(list->front().head.checkpoint, kSecond);
   ASSERT_OK(expect_sound(**there));
-  for (const auto& name : names_in(*stores.far)) {
+  auto names = names_in(*stores.far);
+  EXPECT_EQ(std::erase(names, std::string(kCopyName)), 1U);
+  for (const auto& name : names) {
     EXPECT_EQ(*stores.far->get(name), *stores.local.objects->get(name)) << name;  // byte for byte
   }
 }
@@ -345,6 +348,31 @@ TEST(LevelKeysTest, TheCopyOpensWithTheSameKeyAlsoAfterARotation) {
   there = stores.open(stores.far);
   ASSERT_OK(there);
   ASSERT_OK(expect_whole(**there, kThird));
+}
+
+// Two stores that rewrite one pack would have different bytes under one name.
+TEST(LevelCopier, NoPackOfACopyIsRewritten) {
+  const TwoStores stores;
+  {
+    const auto backend = make_memory_backend(stores.far);
+    LevelCopier to_far(*stores.repository, *backend);
+    for (const auto& id : {kFirst, kSecond}) ASSERT_OK(to_far.copy(id));
+  }
+  const auto far = stores.open_far();
+  ASSERT_OK(far);
+  ASSERT_OK((*far)->remove(kFirst));
+  const auto there = (*far)->collect({.max_garbage = 0});
+  ASSERT_OK(there);
+  EXPECT_EQ(there->packs_written, 0U);
+  // Here, in the first one's own repository, the same removal does rewrite.
+  ASSERT_OK(stores.repository->remove(kFirst));
+  const auto here = stores.repository->collect({.max_garbage = 0});
+  ASSERT_OK(here);
+  EXPECT_GT(here->packs_written, 0U);
+  const auto backend = make_memory_backend(stores.far);
+  ASSERT_OK(LevelCopier(*stores.repository, *backend).copy(kSecond));
+  ASSERT_OK(expect_whole(**far, kSecond));
+  ASSERT_OK(expect_sound(**far));
 }
 
 }  // namespace

@@ -34,6 +34,7 @@ Result<CopyResult> Levels::copy(std::string_view checkpoint, const CopyOptions& 
   CACS_ASSIGN(const bool removing, is_removing(checkpoint));
   if (removing) return is_removed(checkpoint);
   CACS_ASSIGN(const auto store, remote_->store());
+  CACS_ASSIGN(const auto pass, remote_->enter());
   LevelCopier copier(local_, *store);
   const auto before = std::chrono::steady_clock::now();
   CACS_ASSIGN(CopyResult result, copier.copy(checkpoint, options));
@@ -44,10 +45,11 @@ Result<CopyResult> Levels::copy(std::string_view checkpoint, const CopyOptions& 
 
 void Levels::learn(std::uint64_t bytes, std::chrono::duration<double> spent) {
   // Of less, most of the time goes into asking what is there.
-  constexpr double kEnough = 1 << 20U;
+  constexpr std::uint64_t kEnough = std::uint64_t{1} << 20U;
+  if (bytes < kEnough) return;
   sent_bytes_ = sent_bytes_ / 2 + static_cast<double>(bytes);
   sent_seconds_ = sent_seconds_ / 2 + spent.count();
-  if (sent_bytes_ >= kEnough) local_.compression().set_further_upload(sent_seconds_ / sent_bytes_);
+  local_.compression().set_further_upload(sent_seconds_ / sent_bytes_);
 }
 
 /// After its manifest there is durable.

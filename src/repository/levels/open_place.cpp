@@ -8,6 +8,7 @@
 #include "repository/backend/object_name.h"
 #include "repository/backend/retry_backend.h"
 #include "repository/backend/s3_backend.h"
+#include "repository/gate.h"
 
 namespace cacs::repository {
 
@@ -50,8 +51,10 @@ Result<std::unique_ptr<Backend>> open_store(const Location& location, const Plac
 
 Result<RemotePlace> remote_place(std::string_view location, const PlaceOptions& options) {
   CACS_ASSIGN(const Location parsed, parse_location(location));
-  return RemotePlace{.connect = [parsed, options] { return open_store(parsed, options); },
-                     .name = format_location(parsed)};
+  RemotePlace place{.connect = [parsed, options] { return open_store(parsed, options); },
+                    .name = format_location(parsed)};
+  if (parsed.kind == Location::Kind::kDirectory) place.gate = [path = parsed.path] { return make_file_gate(path); };
+  return place;
 }
 
 Result<Location> place_below(const Location& location, std::string_view name) {

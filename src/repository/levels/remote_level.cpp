@@ -47,6 +47,11 @@ Result<std::shared_ptr<Backend>> RemoteLevel::store() {
   return store_;
 }
 
+Result<std::unique_ptr<GatePass>> RemoteLevel::enter() {
+  if (!place_.gate) return std::unique_ptr<GatePass>();
+  return place_.gate()->enter(GateMode::kShared, GateWait::kBlock);
+}
+
 Result<std::shared_ptr<Repository>> RemoteLevel::repository() {
   CACS_ASSIGN(auto backend, store());
   const std::lock_guard lock(mutex_);
@@ -59,7 +64,9 @@ Result<std::shared_ptr<Repository>> RemoteLevel::repository() {
         fmt::format("the remote level {} holds repository {}, and not {}", place_.name, theirs.id, ours.id),
         "give each repository a remote level of its own");
   }
-  auto opened = Repository::open({make_shared_backend(std::move(backend)), local_.keys(), make_process_gate()});
+  auto opened = Repository::open({.backend = make_shared_backend(std::move(backend)),
+                                  .keys = local_.keys(),
+                                  .gate = place_.gate ? place_.gate() : make_process_gate()});
   if (!opened) return opened.error();
   repository_ = std::move(opened).value();
   return repository_;

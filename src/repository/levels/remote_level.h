@@ -18,6 +18,8 @@ struct RemotePlace {
   /// limited_backend.h).
   std::function<Result<std::unique_ptr<Backend>>()> connect;
   std::string name;  ///< a location, without credentials: what records of levels say
+  /// Keeps collections there away from copies, where others may collect (`cacs repo gc`). Null: nobody else does.
+  std::function<std::unique_ptr<Gate>()> gate = nullptr;
 };
 
 /// The remote level of a repository: a second store with the same repository id, keys and names of objects. It is
@@ -36,6 +38,8 @@ class RemoteLevel final : public Further {
 
   /// The store, connected; it stays. kUnavailable and others of `connect`.
   Result<std::shared_ptr<Backend>> store();
+  /// A passage through its gate, once it is connected; null: there is none.
+  Result<std::unique_ptr<GatePass>> enter();
   /// The repository in it. kNotFound when there is none yet, kConflict when it is another one.
   Result<std::shared_ptr<Repository>> repository();
 
