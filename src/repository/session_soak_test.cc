@@ -70,9 +70,7 @@ TEST_P(PlantedFault, IsFound) {
   ADD_FAILURE() << "500 runs do not find it";
 }
 
-// kTrustMemory and kTakePieces are not here: some minutes of runs do not find them, so nothing shows yet that what they
-// leave out is needed. Tables of packs that a listing does not show are dropped when a session begins, so that little
-// stale is remembered; and what a piece refers to is pardoned as long as the piece is there.
+// Not kTrustMemory and kTakePieces: these take schedules too rare to come upon; session_reference_test.cc makes them.
 INSTANTIATE_TEST_SUITE_P(All, PlantedFault,
                          testing::Values(SessionFault::kReferCondemned, SessionFault::kIgnoreFence,
                                          SessionFault::kTrustListing));
