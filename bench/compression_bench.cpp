@@ -6,22 +6,20 @@
 #include <algorithm>
 #include <array>
 #include <chrono>
-#include <cmath>
 #include <cstdint>
 #include <cstdio>
 #include <cstdlib>
-#include <cstring>
 #include <filesystem>
 #include <functional>
 #include <memory>
 #include <optional>
-#include <random>
 #include <string>
 #include <string_view>
 #include <vector>
 
 #include "base/io.h"
 #include "base/uuid.h"
+#include "data_model.h"
 #include "must.h"
 #include "repository/backend/file_backend.h"
 #include "repository/backend/limited_backend.h"
@@ -33,7 +31,6 @@ using namespace cacs;              // NOLINT(google-build-using-namespace)
 using namespace cacs::bench;       // NOLINT(google-build-using-namespace)
 using namespace cacs::repository;  // NOLINT(google-build-using-namespace)
 using Clock = std::chrono::steady_clock;
-using Random = std::mt19937_64;
 
 constexpr int kRepetitions = 3;
 constexpr double kAllowed = 1.05;
@@ -41,55 +38,6 @@ constexpr double kAllowed = 1.05;
 constexpr std::array<std::uint64_t, 5> kRates = {10'000'000, 40'000'000, 160'000'000, 640'000'000, 0};
 
 // --- data ------------------------------------------------------------------------------------------------------------
-
-template <typename T>
-void put(std::string& out, std::size_t& at, T value) {
-  const std::size_t count = std::min(sizeof value, out.size() - at);
-  std::memcpy(out.data() + at, &value, count);
-  at += count;
-}
-
-void fill_random(std::string& out, std::size_t from, std::size_t to, Random& random) {
-  for (std::size_t at = from; at < to;) put(out, at, random());
-}
-
-/// Words as often as words are in a language.
-void fill_text(std::string& out, std::size_t from, std::size_t to, Random& random) {
-  std::vector<std::string> words(5000);
-  for (auto& word : words) {
-    word.resize(2 + random() % 9);
-    for (char& letter : word) letter = static_cast<char>('a' + random() % 26);
-    word += ' ';
-  }
-  std::exponential_distribution<> rank(1.0 / 300);
-  for (std::size_t at = from; at < to;) {
-    const auto& word = words[std::min<std::size_t>(static_cast<std::size_t>(rank(random)), words.size() - 1)];
-    const std::size_t count = std::min(word.size(), to - at);
-    std::memcpy(out.data() + at, word.data(), count);
-    at += count;
-  }
-}
-
-/// Records: pointers into one heap, small numbers, flags.
-void fill_records(std::string& out, std::size_t from, std::size_t to, Random& random) {
-  for (std::size_t at = from; at < to;) {
-    put(out, at, std::uint64_t{0x5581a0000000} + (random() & 0xfffff0U));
-    put(out, at, static_cast<std::uint32_t>(random() % 1000));
-    put(out, at, static_cast<std::uint32_t>(random() % 4));
-  }
-}
-
-/// A field of a simulation: smooth, with noise in the lower digits.
-void fill_floats(std::string& out, std::size_t from, std::size_t to, Random& random) {
-  std::normal_distribution<> noise(0, 1e-4);
-  for (std::size_t at = from; at < to;) {
-    const double place = static_cast<double>(at) * 1e-5;
-    put(out, at, std::sin(place) * (1 + noise(random)));
-  }
-}
-
-using Fill = void (*)(std::string&, std::size_t, std::size_t, Random&);
-constexpr std::array<Fill, 4> kFills = {fill_text, fill_records, fill_floats, fill_random};
 
 struct Kind {
   std::string_view name;
@@ -100,17 +48,11 @@ std::vector<Kind> kinds() {
   const auto all_of = [](Fill fill) {
     return [fill](std::string& out, Random& random) { fill(out, 0, out.size(), random); };
   };
-  const auto mixed = [](std::string& out, Random& random) {
-    constexpr std::size_t kRun = std::size_t{4} << 20U;
-    for (std::size_t at = 0; at < out.size(); at += kRun) {
-      kFills[at / kRun % kFills.size()](out, at, std::min(out.size(), at + kRun), random);
-    }
-  };
   return {{"text", all_of(fill_text)},
           {"records", all_of(fill_records)},
           {"floats", all_of(fill_floats)},
           {"random", all_of(fill_random)},
-          {"in turn", mixed}};
+          {"in turn", fill_mixed}};
 }
 
 // --- measuring -------------------------------------------------------------------------------------------------------

@@ -3,7 +3,8 @@
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CACS_CRIU=$PWD/build/engine/criu/bin/criu
-scripts/build.sh release cacs programs delta_bench image_series versions_tool scale_tool compression_bench
+scripts/build.sh release cacs programs delta_bench image_series versions_tool scale_tool compression_bench \
+  repository_bench
 mkdir -p build/bench
 work=$(mktemp -d /tmp/cacs-bench-XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -25,6 +26,9 @@ measure bench/versions_bench.py --tuned
 section "Compressing by the rule, against always and never (Goiri et al., Figure 5)"
 measure build/release/bench/compression_bench "$work" >build/bench/compression.txt
 cat build/bench/compression.txt
+section "What the sizes in the repository cost and bring"
+measure build/release/bench/repository_bench "$work" >build/bench/repository.md
+cat build/bench/repository.md
 section "How a repository grows, and a long list"
 measure bench/scale_bench.py
 section "Capturing the delta, XFS image against copying"

@@ -9,7 +9,6 @@ namespace cacs::repository {
 namespace {
 
 constexpr std::size_t kWindowBytes = std::size_t{1} << 20U;
-constexpr std::size_t kPage = 4096;
 
 bool all_zero(std::span<const std::byte> data) {
   // Equal to itself shifted by one byte and starting with zero: memcmp does the work at the speed of memory.
@@ -27,20 +26,7 @@ GearTable make_gear(const SecretKey& key) {
   return gear;
 }
 
-ChunkSizes chunk_sizes(StreamKind kind) {
-  switch (kind) {
-    case StreamKind::kMemory:
-      return {.unit = kPage};
-    case StreamKind::kFile:
-      return {.unit = kPage, .min = 4 * kPage, .max = 64 * kPage, .mask_bits = 16};
-    case StreamKind::kMetadata:
-      return {.unit = kPage, .min = kPage / 2, .max = 16 * kPage, .mask_bits = 13};
-  }
-  return {.unit = kPage};
-}
-
 std::size_t find_cut(std::span<const std::byte> data, const ChunkSizes& sizes, const GearTable& gear) {
-  if (sizes.mask_bits == 0) return std::min(data.size(), sizes.unit);
   const std::size_t end = std::min(data.size(), sizes.max);
   const std::uint64_t mask = ((std::uint64_t{1} << sizes.mask_bits) - 1) << (64 - sizes.mask_bits);
   std::uint64_t hash = 0;
@@ -51,8 +37,7 @@ std::size_t find_cut(std::span<const std::byte> data, const ChunkSizes& sizes, c
   return end;
 }
 
-Chunker::Chunker(StreamKind kind, const GearTable& gear)
-    : sizes_(chunk_sizes(kind)), gear_(gear), window_(kWindowBytes) {}
+Chunker::Chunker(const ChunkSizes& sizes, const GearTable& gear) : sizes_(sizes), gear_(gear), window_(kWindowBytes) {}
 
 Status Chunker::run(Source& source, const Output& output) {
   filled_ = 0;
@@ -105,7 +90,7 @@ Status Chunker::cut(const Output& output) {
   // A unit not wholly here may still turn out to be zero, which would end the chunk before it.
   const std::size_t limit =
       final ? filled_ : filled_ - std::min<std::size_t>(filled_, (position_ + filled_) % sizes_.unit);
-  const std::size_t longest = sizes_.mask_bits == 0 ? sizes_.unit : sizes_.max;
+  const std::size_t longest = sizes_.max;
   std::size_t at = 0;
   std::size_t zero_at = find_zero_unit(0, limit);
   while (at < limit) {

@@ -9,20 +9,10 @@
 
 #include "base/result.h"
 #include "repository/keys/sealing.h"
+#include "repository/sizes.h"
 #include "repository/stream.h"
-#include "repository/types.h"
 
 namespace cacs::repository {
-
-/// Sizes of chunks in bytes. unit: grain in which zeros are found, and the size of fixed chunks; min, max and mask_bits
-/// (the average is about min + 2^mask_bits) hold for content-defined ones. docs/repository.md has the measurements.
-struct ChunkSizes {
-  std::size_t unit = 0;
-  std::size_t min = 0;
-  std::size_t max = 0;
-  unsigned mask_bits = 0;  ///< 0: fixed pieces of `unit`
-};
-ChunkSizes chunk_sizes(StreamKind kind);
 
 /// 256 random numbers, from a key: without it nobody can tell from a content where its chunks end, nor from the lengths
 /// of chunks what the content is.
@@ -42,7 +32,7 @@ class Chunker {
     std::function<Status(std::uint64_t bytes)> zeros;
   };
   /// `gear` has to live as long.
-  Chunker(StreamKind kind, const GearTable& gear);
+  Chunker(const ChunkSizes& sizes, const GearTable& gear);
   /// Reads `source` to its end. May be called again for the next stream.
   Status run(Source& source, const Output& output);
 

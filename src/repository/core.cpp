@@ -185,7 +185,7 @@ Result<BlobRef> store_entries(Core& core, PackWriter& packs, ContentHasher& hash
   if (bytes.size() > kMaxEntriesBytes) return make_error(ErrorCode::kTooLarge, "too many entries for one checkpoint");
   MemorySource source(as_bytes(bytes));
   FileTreeBuilder builder(core.store, packs, hasher);
-  Chunker chunker(StreamKind::kMetadata, core.gear);
+  Chunker chunker(core.place.sizes.chunk(StreamKind::kMetadata), core.gear);
   CACS_TRY(chunker.run(source, {.chunk = [&](auto chunk) { return builder.add_chunk(chunk, StreamKind::kMetadata); },
                                 .zeros = [&](auto count) { return builder.add_zeros(count); }}));
   return builder.finish();

@@ -16,6 +16,7 @@
 #include "repository/pack_store.h"
 #include "repository/pack_writer.h"
 #include "repository/sessions.h"
+#include "repository/sizes.h"
 
 namespace cacs::repository {
 
@@ -29,6 +30,7 @@ struct Place {
   /// With sessions: the same store without retries and caches; null: `backend` has none.
   std::unique_ptr<Backend> plain = nullptr;
   SessionSettings sessions = {};
+  StorageSizes sizes = {};
 };
 
 /// Another level of the same repository, asked for what the nearest one has not, or has damaged (levels/). Any thread.

@@ -10,24 +10,6 @@ namespace cacs::repository {
 
 namespace {
 
-/// What ends a segment. docs/repository.md has the measurement behind the sizes.
-struct SegmentLimits {
-  std::size_t slots = 0;
-  std::size_t bytes = 0;
-};
-
-constexpr SegmentLimits limits_of(StreamKind kind) {
-  switch (kind) {
-    case StreamKind::kMemory:
-      return {.slots = 64, .bytes = 64 * kPageBytes};
-    case StreamKind::kFile:
-      return {.slots = kMaxSegmentSlots, .bytes = std::size_t{512} << 10U};
-    case StreamKind::kMetadata:
-      return {.slots = kMaxSegmentSlots, .bytes = std::size_t{128} << 10U};
-  }
-  return {};
-}
-
 /// Lists and small records: too little to learn from, and read far more often than written.
 constexpr std::size_t kMetadataWay = 3;
 static_assert(kCompressionWays[kMetadataWay] == Compression{.codec = Codec::kZstd, .level = 3});
@@ -54,8 +36,14 @@ bool is_hook(StreamKind kind, const ContentId& id) {
 }
 
 PackWriter::PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool,
-                       ReferenceGuard* guard)
-    : backend_(backend), keys_(keys), store_(store), pool_(pool), guard_(guard), workers_(pool.workers()) {}
+                       const StorageSizes& sizes, ReferenceGuard* guard)
+    : backend_(backend),
+      keys_(keys),
+      store_(store),
+      pool_(pool),
+      sizes_(sizes),
+      guard_(guard),
+      workers_(pool.workers()) {}
 
 PackWriter::~PackWriter() = default;
 
@@ -93,7 +81,7 @@ Result<Ref> PackWriter::add(StreamKind kind, const ContentId& id, std::span<cons
   if (failed_) return make_error(ErrorCode::kAborted, "an earlier write of this session failed");
   failed_ = true;  // until this call has succeeded
   if (!object_) CACS_TRY(begin_pack());
-  const SegmentLimits limits = limits_of(kind);
+  const SegmentLimits& limits = sizes_.segment(kind);
   Segment& segment = open_.at(static_cast<std::size_t>(kind));
   if (!segment.ids.empty() &&
       (segment.ids.size() == limits.slots || segment.raw.size() + bytes.size() > limits.bytes)) {

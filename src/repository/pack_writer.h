@@ -14,6 +14,7 @@
 #include "repository/backend/backend.h"
 #include "repository/keys/tenant_keys.h"
 #include "repository/pack_store.h"
+#include "repository/sizes.h"
 #include "repository/types.h"
 #include "repository/work_pool.h"
 
@@ -38,7 +39,7 @@ class ReferenceGuard {
 class PackWriter {
  public:
   /// `guard`: null where nothing disappears while the session is open.
-  PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool,
+  PackWriter(Backend& backend, const TenantKeys& keys, PackStore& store, WorkPool& pool, const StorageSizes& sizes,
              ReferenceGuard* guard = nullptr);
   ~PackWriter();
   PackWriter(const PackWriter&) = delete;
@@ -100,6 +101,7 @@ class PackWriter {
   const TenantKeys& keys_;
   PackStore& store_;
   WorkPool& pool_;
+  StorageSizes sizes_;
   ReferenceGuard* guard_;
   std::vector<Worker> workers_;
 

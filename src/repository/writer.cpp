@@ -29,7 +29,7 @@ Writer::State::State(std::shared_ptr<Core> shared, Hold held, std::string_view n
     : core(std::move(shared)),
       hold(std::move(held)),
       label(name),
-      packs(core->backend(), core->keys(), core->store, pool, hold.guard.get()) {
+      packs(core->backend(), core->keys(), core->store, pool, core->place.sizes, hold.guard.get()) {
   for (std::size_t worker = 0; worker < pool.workers(); ++worker) contexts.emplace_back(core->keys());
 }
 
@@ -59,7 +59,7 @@ Result<BlobRef> Writer::put(Source& source, StreamKind kind) {
     return make_error(ErrorCode::kInvalidArgument, "memory is stored by address", "call put_pages");
   }
   FileTreeBuilder builder(state.core->store, state.packs, state.contexts.front().hasher);
-  auto& chunker = state.chunkers.try_emplace(kind, kind, state.core->gear).first->second;
+  auto& chunker = state.chunkers.try_emplace(kind, state.core->place.sizes.chunk(kind), state.core->gear).first->second;
   CACS_TRY(chunker.run(source, {.chunk =
                                     [&](std::span<const std::byte> chunk) {
                                       state.advance(chunk.size());
