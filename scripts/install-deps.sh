@@ -10,6 +10,7 @@ packages=(
   libsqlite3-dev libssl-dev libzstd-dev liblz4-dev libcurl4-openssl-dev libexpat1-dev libfuse3-dev prometheus-cpp-dev protobuf-compiler libprotobuf-dev
   # testing and checking
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev clang clang-tidy clang-format libclang-rt-14-dev liburing-dev
+  libnfs-dev
   wrk python3 procps libns3-dev
   # measuring against
   restic borgbackup casync

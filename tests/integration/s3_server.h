@@ -4,25 +4,21 @@
 #include <memory>
 #include <string>
 
-#include "base/process.h"
 #include "repository/backend/s3_backend.h"
+#include "test_server.h"
 
 namespace cacs::testing {
 
-/// A real S3 server of tests/servers, with its own state, on ports of its own. It ends with this object, and also when
-/// this process is killed: it reads its commands from a pipe of ours.
+/// A real S3 server (test_server.h), and how to be its client.
 class S3Server {
  public:
   /// `kind`: "swift" or "moto". The first start on a machine makes the server's chroot, which takes a minute.
   static Result<std::unique_ptr<S3Server>> start(const std::string& kind);
-  S3Server(const S3Server&) = delete;
-  S3Server& operator=(const S3Server&) = delete;
-  ~S3Server();
 
   /// "kill", "stop" (data stays) or "start": returns when it is done.
-  Status command(const std::string& command);
+  Status command(const std::string& command) { return server_->command(command); }
 
-  [[nodiscard]] const std::string& kind() const { return kind_; }
+  [[nodiscard]] const std::string& kind() const { return server_->kind(); }
   [[nodiscard]] const std::string& endpoint() const { return endpoint_; }
   [[nodiscard]] const repository::AwsKeys& keys() const { return keys_; }
   /// Options for a bucket of this server.
@@ -32,13 +28,9 @@ class S3Server {
   Status make_bucket(const std::string& bucket) const;
 
  private:
-  S3Server(std::string kind, Child child, UniqueFd commands, UniqueFd answers);
-  Result<std::string> read_line();
+  explicit S3Server(std::unique_ptr<TestServer> server);
 
-  std::string kind_;
-  Child child_;
-  UniqueFd commands_;
-  UniqueFd answers_;
+  std::unique_ptr<TestServer> server_;
   std::string endpoint_;
   std::string region_;
   repository::AwsKeys keys_;

@@ -35,6 +35,7 @@ KNOWN = {
                ("swift-proxy", "swift-account", "swift-container", "swift-object", "memcached")),
         # Debian 12 has no moto.
         Chroot("moto", "trixie", ("python3-moto", "python3-flask", "python3-flask-cors")),
+        Chroot("ganesha", "bookworm", ("nfs-ganesha", "nfs-ganesha-vfs")),
         Chroot("ceph", "bookworm", ("ceph-mon", "ceph-osd", "ceph-mgr", "radosgw", "ceph-common")),
     )
 }

@@ -109,9 +109,12 @@ class Server:
             while not self.answers(url, deadline):
                 time.sleep(0.05)  # a health check has no event to wait for
 
-    def answers(self, url: str, deadline: float) -> bool:
+    def fail_if_ended(self) -> None:
         if any(process.poll() is not None for process in self.processes):
             raise RuntimeError(f"{self.name} ended while it started:\n{self.logs()}")
+
+    def answers(self, url: str, deadline: float) -> bool:
+        self.fail_if_ended()
         try:
             with urllib.request.build_opener(urllib.request.ProxyHandler({})).open(url, timeout=2):
                 return True
