@@ -29,7 +29,7 @@ class S3Sessions : public ::testing::Test {
   }
 
   /// The program, with this bucket for its repository.
-  [[nodiscard]] JsonObject json(std::vector<std::string> arguments, int code = 0) const {
+  [[nodiscard]] Result<Captured> run(std::vector<std::string> arguments) const {
     arguments.insert(arguments.begin(), CACS_BINARY);
     arguments.insert(arguments.end(), {"-o", "json"});
     const S3Options options = server_->options("shared");
@@ -41,10 +41,14 @@ class S3Sessions : public ::testing::Test {
                    "CACS_KEY_FILE=" + (directory_.path() / "team.key").string(),
                    "AWS_ACCESS_KEY_ID=" + server_->keys().access_key,
                    "AWS_SECRET_ACCESS_KEY=" + server_->keys().secret_key};
-    const auto ran = run_command(command);
+    return run_command(command);
+  }
+  /// What it answers.
+  [[nodiscard]] JsonObject json(std::vector<std::string> arguments) const {
+    const auto ran = run(std::move(arguments));
     EXPECT_TRUE(ran.ok());
     if (!ran) return {};
-    EXPECT_EQ(ran->status.value, code) << ran->err;
+    EXPECT_EQ(ran->status.value, 0) << ran->err;
     auto parsed = parse_json_object(ran->out, "answer");
     EXPECT_TRUE(parsed.ok()) << ran->out;
     return parsed ? *parsed : JsonObject{};
@@ -123,7 +127,7 @@ TEST_F(S3Sessions, AreCollectedBesideAWriter) {
 // Packs are copied there as they are, so there are no sessions; and a bucket has no lock.
 TEST_F(S3Sessions, ACopyInABucketIsCollectedByWhoSaysThatHeIsAlone) {
   const std::string local = (directory_.path() / "local").string();
-  json({"repo", "init", "-r", local});
+  EXPECT_EQ(json_string_or(json({"repo", "init", "-r", local}), "sealing", ""), "aes-256-gcm");
   auto place = local_place(local);
   ASSERT_OK(place);
   const auto here = open_repository(*std::move(place), [&] { return key(); });
@@ -137,7 +141,10 @@ TEST_F(S3Sessions, ACopyInABucketIsCollectedByWhoSaysThatHeIsAlone) {
       "s3://shared/team?endpoint=" + server_->endpoint() + "&region=" + server_->options("shared").region;
   EXPECT_EQ(json_int_or(json({"repo", "copy", "-r", local, "--to", bucket}), "checkpoints", 0), 2);
   EXPECT_EQ(json_int_or(json({"repo", "forget", second}), "removed", 0), 1);
-  json({"repo", "gc", "--max-garbage", "0"}, 1);
+  const auto refused = run({"repo", "gc", "--max-garbage", "0"});
+  ASSERT_OK(refused);
+  EXPECT_NE(refused->status.value, 0);
+  EXPECT_NE(refused->err.find("--alone"), std::string::npos) << refused->err;
   const JsonObject collected = json({"repo", "gc", "--max-garbage", "0", "--alone"});
   EXPECT_EQ(json_int_or(collected, "packs_removed", 0), 1);
   EXPECT_EQ(json_int_or(collected, "packs_written", -1), 0);
