@@ -10,6 +10,7 @@
 #include <array>
 #include <chrono>
 #include <cstdint>
+#include <cstdio>
 #include <cstdlib>
 #include <filesystem>
 #include <functional>
@@ -440,6 +441,7 @@ int main(int argc, char** argv) {
     std::fprintf(stderr, "repository_bench: MIB has to be a number from 64\n");
     return 2;
   }
+  std::setvbuf(stdout, nullptr, _IOLBF, 0);  // it takes some minutes
   const std::string memory = make_memory(mib);
   measure_ingest(where, memory);
   measure_ways(where, memory);

@@ -14,7 +14,7 @@ enum class ChangeKind { kAdded, kRemoved, kChanged };
 /// "added", "removed", "changed"
 std::string_view change_kind_name(ChangeKind kind);
 
-/// One name that differs. Of files, bytes are those of chunks (16 to 256 KiB) that only one of the two has, wherever
+/// One name that differs. Of files, bytes are those of chunks (4 to 64 KiB) that only one of the two has, wherever
 /// they lie in it; of memory, of its pages. What is not saved counts as zeros.
 struct Change {
   ChangeKind kind = ChangeKind::kChanged;

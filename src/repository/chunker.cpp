@@ -37,7 +37,8 @@ std::size_t find_cut(std::span<const std::byte> data, const ChunkSizes& sizes, c
   return end;
 }
 
-Chunker::Chunker(const ChunkSizes& sizes, const GearTable& gear) : sizes_(sizes), gear_(gear), window_(kWindowBytes) {}
+Chunker::Chunker(const ChunkSizes& sizes, const GearTable& gear)
+    : sizes_(sizes), gear_(gear), window_(std::max(kWindowBytes, 2 * sizes.max)) {}
 
 Status Chunker::run(Source& source, const Output& output) {
   filled_ = 0;

@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <map>
+#include <optional>
 
 #include "base/log.h"
 #include "repository/core.h"
@@ -19,8 +20,7 @@ namespace {
 /// One collection. The order of its steps, and what an interruption leaves, is a table in docs/repository-format.md.
 class Collection {
  public:
-  Collection(Core& core, const CollectOptions& options)
-      : core_(core), options_(options), reach_(core), context_(core.keys()) {}
+  Collection(Core& core, const CollectOptions& options) : core_(core), options_(options), reach_(core) {}
 
   Result<CollectResult> run() {
     CACS_TRY(mark_all(core_, reach_, [](const Error& error) -> Status {
@@ -100,8 +100,9 @@ class Collection {
       result_.bytes_garbage += garbage_bytes;
       return {};
     }
-    auto rewritten = rewrite_pack(core_, *pack, context_, pack->generation + 1,
-                                  [&](Slot slot) { return reach_.is_live(number, slot); });
+    if (!rewriter_) rewriter_.emplace(core_);
+    auto rewritten =
+        rewriter_->rewrite(*pack, pack->generation + 1, [&](Slot slot) { return reach_.is_live(number, slot); });
     if (!rewritten && rewritten.error().code == ErrorCode::kCorrupt) {
       result_.problems.push_back(rewritten.error());  // the pack stays as it is
       result_.bytes_garbage += garbage_bytes;
@@ -131,7 +132,7 @@ class Collection {
   Core& core_;
   const CollectOptions& options_;
   Reach reach_;
-  ReadContext context_;
+  std::optional<PackRewriter> rewriter_;  ///< once there is something to write
   CollectResult result_;
 };
 

@@ -27,7 +27,7 @@ using VisitPages = std::function<Status(std::uint64_t page, std::uint64_t count)
 Status compare_pages(PackStore& store, ReadContext& context, const BlobRef& one, const BlobRef& other,
                      const PageRange& range, const VisitPages& visit);
 
-/// How two files cut by content differ, counted in whole chunks (16 to 256 KiB); zeros do not count.
+/// How two files cut by content differ, counted in whole chunks (4 to 64 KiB); zeros do not count.
 struct FileDifference {
   std::uint64_t added = 0;    ///< bytes of the other that are nowhere in the one
   std::uint64_t removed = 0;  ///< bytes of the one that are nowhere in the other

@@ -259,7 +259,9 @@ TEST_P(KillTest, NothingThatWasCommittedIsLost) {
   { ASSERT_OK(Repository::create(place_in(dir_.path(), GetParam()))); }
   for (std::size_t i = 0; i < kChildren; ++i) start(i);
   const std::uint64_t rounds = env_number("CACS_KILL_ROUNDS", 40);
-  for (std::uint64_t round = 0; round < rounds; ++round) {
+  // On a busy machine it takes a while until a collector is let in, and not killed before it is done.
+  const auto enough = [&](std::uint64_t round) { return round >= rounds && (collected_ > 0 || round >= 50 * rounds); };
+  for (std::uint64_t round = 0; !enough(round); ++round) {
     ASSERT_NO_FATAL_FAILURE(listen(1 + random_() % 12));
     // Not always right after something was told.
     std::array<pollfd, 1> nobody{{{.fd = -1}}};
@@ -275,9 +277,7 @@ TEST_P(KillTest, NothingThatWasCommittedIsLost) {
   EXPECT_GT(stored, 0);
   RecordProperty("checkpoints", std::to_string(all_.size()));
   RecordProperty("packs_collected", std::to_string(collected_));
-  if (rounds >= 40) {
-    EXPECT_GT(collected_, 0U);
-  }
+  EXPECT_GT(collected_, 0U);
   // A process that was not there.
   const auto opened = Repository::open(place_in(dir_.path(), GetParam()));
   ASSERT_OK(opened);

@@ -133,24 +133,40 @@ Result<std::vector<std::uint64_t>> read_pack_hooks(Backend& backend, const Tenan
   return hooks;
 }
 
-Status read_segment(Backend& backend, const OpenPack& pack, std::uint32_t segment, ReadContext& context,
-                    std::vector<std::byte>& out) {
-  const auto read = [&]() -> Status {
+namespace {
+
+Status in_segment(const Status& status, const OpenPack& pack, std::uint32_t segment) {
+  if (status) return {};
+  return in_pack(status.error(), fmt::format("pack {}, segment {}", pack.id.to_hex(), segment));
+}
+
+}  // namespace
+
+Status load_segment(Backend& backend, const OpenPack& pack, std::uint32_t segment, std::vector<std::byte>& sealed) {
+  const SegmentInfo& info = pack.table.segments()[segment];
+  sealed.resize(info.stored);
+  return in_segment(read_exactly(backend, pack.name, info.offset, sealed), pack, segment);
+}
+
+Status open_segment(const OpenPack& pack, std::uint32_t segment, std::span<const std::byte> sealed,
+                    ReadContext& context, std::vector<std::byte>& out) {
+  const auto open = [&]() -> Status {
     const SegmentInfo& info = pack.table.segments()[segment];
-    context.sealed.resize(info.stored);
-    CACS_TRY(read_exactly(backend, pack.name, info.offset, context.sealed));
     Sealer sealer(pack.sealing, pack.key);
     const std::string authenticated = segment_context(pack.context, segment);
     out.resize(info.raw);
-    if (info.codec == Codec::kNone) return sealer.open(segment, as_bytes(authenticated), context.sealed, out);
+    if (info.codec == Codec::kNone) return sealer.open(segment, as_bytes(authenticated), sealed, out);
     context.packed.resize(info.stored - kTagBytes);
-    CACS_TRY(sealer.open(segment, as_bytes(authenticated), context.sealed, context.packed));
+    CACS_TRY(sealer.open(segment, as_bytes(authenticated), sealed, context.packed));
     return context.codec.expand(context.packed, info.codec, out);
   };
-  if (const Status status = read(); !status) {
-    return in_pack(status.error(), fmt::format("pack {}, segment {}", pack.id.to_hex(), segment));
-  }
-  return {};
+  return in_segment(open(), pack, segment);
+}
+
+Status read_segment(Backend& backend, const OpenPack& pack, std::uint32_t segment, ReadContext& context,
+                    std::vector<std::byte>& out) {
+  CACS_TRY(load_segment(backend, pack, segment, context.sealed));
+  return open_segment(pack, segment, context.sealed, context, out);
 }
 
 Result<std::uint64_t> finish_pack(ObjectWriter& object, const OpenPack& pack, std::span<const std::uint64_t> hooks,

@@ -46,7 +46,12 @@ Result<std::shared_ptr<OpenPack>> open_pack(Backend& backend, const TenantKeys& 
 /// The ids that the sparse index knows the pack by; a small read.
 Result<std::vector<std::uint64_t>> read_pack_hooks(Backend& backend, const TenantKeys& keys, const PackId& id,
                                                    std::uint32_t generation, std::uint64_t size);
-/// One segment, opened and expanded into `out`.
+/// One segment as it is stored.
+Status load_segment(Backend& backend, const OpenPack& pack, std::uint32_t segment, std::vector<std::byte>& sealed);
+/// What load_segment() gave, opened and expanded into `out`.
+Status open_segment(const OpenPack& pack, std::uint32_t segment, std::span<const std::byte> sealed,
+                    ReadContext& context, std::vector<std::byte>& out);
+/// Both.
 Status read_segment(Backend& backend, const OpenPack& pack, std::uint32_t segment, ReadContext& context,
                     std::vector<std::byte>& out);
 

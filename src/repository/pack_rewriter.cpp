@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <optional>
 
 #include "base/io.h"
 #include "repository/layout.h"
@@ -11,20 +12,48 @@ namespace cacs::repository {
 
 namespace {
 
-class Rewriter {
- public:
-  Rewriter(Core& core, const OpenPack& pack, ReadContext& context, std::uint32_t to,
-           const std::function<bool(Slot)>& wanted)
-      : core_(core), old_(pack), context_(context), to_(to), wanted_(wanted) {}
+/// A worker has so many segments in hand at a time.
+constexpr std::size_t kSegmentsAWorker = 2;
 
-  Result<RewrittenPack> run() {
-    CACS_TRY(begin());
-    for (std::uint32_t segment = 0; segment < old_.table.segments().size(); ++segment) CACS_TRY(copy(segment));
+/// What becomes of one segment. Its vectors are used again for the next one.
+struct Copied {
+  Status status;
+  bool any = false;  ///< a slot is wanted
+  SegmentInfo info;
+  std::vector<ContentId> ids;
+  std::vector<std::uint32_t> lengths;
+  std::vector<std::byte> before;  ///< as it is stored
+  std::vector<std::byte> bytes;   ///< the same, opened
+  std::vector<std::byte> raw;     ///< of the slots that are wanted
+  std::vector<std::byte> packed;
+  std::vector<std::byte> sealed;
+};
+
+class Rewriting {
+ public:
+  Rewriting(Core& core, const OpenPack& pack, std::uint32_t to, const std::function<bool(Slot)>& wanted)
+      : core_(core), old_(pack), to_(to), wanted_(wanted) {}
+
+  Result<RewrittenPack> run(WorkPool& pool, std::vector<ReadContext>& contexts) {
+    CACS_TRY(begin(pool.workers()));
+    std::vector<Copied> batch(kSegmentsAWorker * pool.workers());
+    const std::size_t segments = old_.table.segments().size();
+    for (std::size_t first = 0; first < segments; first += batch.size()) {
+      const std::size_t count = std::min(batch.size(), segments - first);
+      for (std::size_t index = 0; index < count; ++index) {
+        CACS_TRY(load(static_cast<std::uint32_t>(first + index), batch[index]));
+      }
+      pool.run(count, [&](std::size_t index, std::size_t worker) {
+        Copied& copied = batch[index];
+        copied.status = copy(static_cast<std::uint32_t>(first + index), copied, contexts[worker], sealers_[worker]);
+      });
+      for (std::size_t index = 0; index < count; ++index) CACS_TRY(write(batch[index]));
+    }
     return end();
   }
 
  private:
-  Status begin() {
+  Status begin(std::size_t workers) {
     PackHeader header{.sealing = core_.keys().sealing(),
                       .identity = core_.keys().identity(),
                       .key_generation = core_.keys().newest(),
@@ -38,7 +67,7 @@ class Rewriter {
     pack_->creator = old_.creator;
     pack_->context = encode_pack_header(header);
     CACS_ASSIGN(pack_->key, core_.keys().object_key(header.key_generation, "pack", header.salt));
-    sealer_ = std::make_unique<Sealer>(header.sealing, pack_->key);
+    for (std::size_t worker = 0; worker < workers; ++worker) sealers_.emplace_back(header.sealing, pack_->key);
     // Replaces what an interrupted collection may have left under this name.
     CACS_ASSIGN(object_, core_.backend().create(pack_->name, Overwrite::kYes));
     return append(as_bytes(pack_->context));
@@ -50,12 +79,23 @@ class Rewriter {
     return {};
   }
 
-  Status copy(std::uint32_t segment) {
+  Status load(std::uint32_t segment, Copied& copied) const {
+    copied.any = false;
+    for (std::uint32_t index = 0; index < old_.table.segments()[segment].slots && !copied.any; ++index) {
+      const Slot slot = make_slot(segment, index);
+      copied.any = old_.table.place(slot).has_value() && wanted_(slot);
+    }
+    return copied.any ? load_segment(core_.backend(), old_, segment, copied.before) : ok_status();
+  }
+
+  /// On a worker.
+  Status copy(std::uint32_t segment, Copied& copied, ReadContext& context, Sealer& sealer) const {
+    if (!copied.any) return {};
     const SegmentInfo& before = old_.table.segments()[segment];
-    std::vector<ContentId> ids(before.slots);
-    std::vector<std::uint32_t> lengths(before.slots);
-    raw_.clear();
-    bool any = false;
+    CACS_TRY(open_segment(old_, segment, copied.before, context, copied.bytes));
+    copied.ids.assign(before.slots, {});
+    copied.lengths.assign(before.slots, 0);
+    copied.raw.clear();
     bool all = true;
     for (std::uint32_t index = 0; index < before.slots; ++index) {
       const Slot slot = make_slot(segment, index);
@@ -64,37 +104,36 @@ class Rewriter {
         all = false;
         continue;
       }
-      if (!any) CACS_TRY(read_segment(core_.backend(), old_, segment, context_, bytes_));
-      any = true;
-      const auto content = std::span(bytes_).subspan(place->offset, place->length);
-      if (context_.hasher(content) != place->id) {
+      const auto content = std::span(copied.bytes).subspan(place->offset, place->length);
+      if (context.hasher(content) != place->id) {
         return corrupt(fmt::format("pack {}, slot {}:{} is damaged", old_.id.to_hex(), segment, index));
       }
-      ids[index] = place->id;
-      lengths[index] = place->length;
-      raw_.insert(raw_.end(), content.begin(), content.end());
+      copied.ids[index] = place->id;
+      copied.lengths[index] = place->length;
+      copied.raw.insert(copied.raw.end(), content.begin(), content.end());
     }
-    if (!any) {
+    copied.info = {
+        .raw = static_cast<std::uint32_t>(copied.raw.size()), .slots = before.slots, .pages = before.pages && all};
+    copied.packed.clear();
+    const Compression how{.codec = before.codec, .level = before.codec == Codec::kZstd ? 1 : 0};
+    copied.info.codec = context.codec.compress(copied.raw, how, copied.packed);
+    copied.sealed.resize(copied.packed.size() + kTagBytes);
+    sealer.seal(segment, as_bytes(segment_context(pack_->context, segment)), copied.packed, copied.sealed);
+    return {};
+  }
+
+  /// In the order of the segments.
+  Status write(Copied& copied) {
+    CACS_TRY(copied.status);
+    if (!copied.any) {
       pack_->table.add({}, {}, {});
       return {};
     }
-    return write(segment, before, all, ids, lengths);
-  }
-
-  Status write(std::uint32_t segment, const SegmentInfo& before, bool all, std::span<const ContentId> ids,
-               std::span<const std::uint32_t> lengths) {
-    std::vector<std::byte> packed;
-    const Compression how{.codec = before.codec, .level = before.codec == Codec::kZstd ? 3 : 0};
-    SegmentInfo info{.offset = end_,
-                     .raw = static_cast<std::uint32_t>(raw_.size()),
-                     .slots = before.slots,
-                     .pages = before.pages && all};
-    info.codec = context_.codec.compress(raw_, how, packed);
-    std::vector<std::byte> sealed(packed.size() + kTagBytes);
-    sealer_->seal(segment, as_bytes(segment_context(pack_->context, segment)), packed, sealed);
-    info.stored = static_cast<std::uint32_t>(sealed.size());
-    pack_->table.add(info, ids, info.pages ? std::span<const std::uint32_t>() : lengths);
-    return append(sealed);
+    copied.info.offset = end_;
+    copied.info.stored = static_cast<std::uint32_t>(copied.sealed.size());
+    pack_->table.add(copied.info, copied.ids,
+                     copied.info.pages ? std::span<const std::uint32_t>() : std::span(copied.lengths));
+    return append(copied.sealed);
   }
 
   Result<RewrittenPack> end() {
@@ -115,22 +154,25 @@ class Rewriter {
 
   Core& core_;
   const OpenPack& old_;
-  ReadContext& context_;
   std::uint32_t to_;
   const std::function<bool(Slot)>& wanted_;
   std::shared_ptr<OpenPack> pack_ = std::make_shared<OpenPack>();
-  std::unique_ptr<Sealer> sealer_;
+  std::vector<Sealer> sealers_;  ///< one a worker
   std::unique_ptr<ObjectWriter> object_;
   std::uint64_t end_ = 0;
-  std::vector<std::byte> bytes_;
-  std::vector<std::byte> raw_;
 };
 
 }  // namespace
 
-Result<RewrittenPack> rewrite_pack(Core& core, const OpenPack& pack, ReadContext& context, std::uint32_t to,
-                                   const std::function<bool(Slot)>& wanted) {
-  return Rewriter(core, pack, context, to, wanted).run().context(fmt::format("rewrite pack {}", pack.id.to_hex()));
+PackRewriter::PackRewriter(Core& core) : core_(core) {
+  for (std::size_t worker = 0; worker < pool_.workers(); ++worker) contexts_.emplace_back(core.keys());
+}
+
+Result<RewrittenPack> PackRewriter::rewrite(const OpenPack& pack, std::uint32_t to,
+                                            const std::function<bool(Slot)>& wanted) {
+  return Rewriting(core_, pack, to, wanted)
+      .run(pool_, contexts_)
+      .context(fmt::format("rewrite pack {}", pack.id.to_hex()));
 }
 
 }  // namespace cacs::repository

@@ -138,7 +138,7 @@ Result<bool> PackStore::contains(const Ref& ref) {
 
 Status PackStore::warm(std::span<const ContentId> ids) {
   for (const auto& id : ids) {
-    if ((id.prefix() & 3U) != 0) continue;  // never a hook (is_hook)
+    if ((id.prefix() & 15U) != 0) continue;  // never a hook (is_hook)
     const std::uint32_t number = catalog_.find_hook(id.prefix());
     if (number == Ref::kNoPack) continue;
     const auto pack = open(number);

@@ -30,8 +30,8 @@ double processor_seconds() {
 }  // namespace
 
 bool is_hook(StreamKind kind, const ContentId& id) {
-  // Average sizes are a page, 80 KiB and 10 KiB.
-  const std::uint64_t mask = kind == StreamKind::kMemory ? 63 : (kind == StreamKind::kFile ? 3 : 31);
+  // Average sizes are a page, 20 KiB and 10 KiB.
+  const std::uint64_t mask = kind == StreamKind::kMemory ? 63 : (kind == StreamKind::kFile ? 15 : 31);
   return (id.prefix() & mask) == 0;
 }
 

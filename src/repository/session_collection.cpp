@@ -6,7 +6,6 @@
 
 #include "base/log.h"
 #include "repository/layout.h"
-#include "repository/pack_rewriter.h"
 
 namespace cacs::repository {
 
@@ -190,8 +189,9 @@ Status RepositoryHooks::rewrite_pack(const std::string& pack, std::uint64_t from
     return make_error(ErrorCode::kTooLarge, "pack " + pack + " has too many generations");
   CACS_ASSIGN(const std::uint64_t size, core_.backend().size(name));
   CACS_ASSIGN(const auto old, open_pack(core_.backend(), core_.keys(), id, object_generation(from), size));
-  auto rewritten = repository::rewrite_pack(core_, *old, context_, object_generation(to),
-                                            [&](Slot slot) { return !in_ranges(without, slot); });
+  if (!rewriter_) rewriter_.emplace(core_);
+  auto rewritten =
+      rewriter_->rewrite(*old, object_generation(to), [&](Slot slot) { return !in_ranges(without, slot); });
   if (!rewritten) {
     if (rewritten.error().code == ErrorCode::kCorrupt) result_.problems.push_back(rewritten.error());
     return rewritten.error();
@@ -207,6 +207,7 @@ Result<CollectResult> collect_sessions(Core& core, const CollectOptions& options
   RepositoryHooks& hooks = core.collector->hooks;
   hooks.begin(options);
   const auto report = core.collector->driver.run();
+  hooks.end();
   // Of packs that are gone; by name, for a listing may be late.
   for (const PackId& id : core.store.quarantine_list().packs()) {
     const auto there = core.sessions->locate(id, true);

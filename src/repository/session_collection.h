@@ -2,10 +2,12 @@
 
 #include <map>
 #include <memory>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "repository/core.h"
+#include "repository/pack_rewriter.h"
 #include "repository/reach.h"
 #include "repository/repository.h"
 #include "repository/session/collector_driver.h"
@@ -16,10 +18,11 @@ namespace cacs::repository {
 /// time.
 class RepositoryHooks final : public CollectionHooks {
  public:
-  explicit RepositoryHooks(Core& core) : core_(core), context_(core.keys()) {}
+  explicit RepositoryHooks(Core& core) : core_(core) {}
 
   /// Of one run.
   void begin(const CollectOptions& options);
+  void end() { rewriter_.reset(); }
   [[nodiscard]] CollectResult result() const;
 
   Result<std::vector<std::string>> list(const RootCatalogue& catalogue) override;
@@ -46,7 +49,7 @@ class RepositoryHooks final : public CollectionHooks {
   Status report_part(const Listed& listed, const Reach& reach, std::vector<PackReport>& reports);
 
   Core& core_;
-  ReadContext context_;
+  std::optional<PackRewriter> rewriter_;  ///< once a run has something to write
   double max_garbage_ = 0;
   CollectResult result_;
   std::uint64_t removed_bytes_ = 0;

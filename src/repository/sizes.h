@@ -32,7 +32,7 @@ struct StorageSizes {
       SegmentLimits{.slots = kMaxSegmentSlots, .bytes = std::size_t{128} << 10U}};
   std::array<ChunkSizes, kStreamKinds> chunks = {
       ChunkSizes{},  // memory goes by pages
-      ChunkSizes{.min = std::size_t{16} << 10U, .max = std::size_t{256} << 10U, .mask_bits = 16},
+      ChunkSizes{.min = std::size_t{4} << 10U, .max = std::size_t{64} << 10U, .mask_bits = 14},
       ChunkSizes{.min = std::size_t{2} << 10U, .max = std::size_t{64} << 10U, .mask_bits = 13}};
 
   [[nodiscard]] const SegmentLimits& segment(StreamKind kind) const {

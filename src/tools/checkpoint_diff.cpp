@@ -126,7 +126,7 @@ cli::CommandSpec make_checkpoint_diff() {
           .example = "cacs checkpoint diff 019ab3d4 lj-melt:latest --stat",
           .notes =
               "A was added, D is gone, M has changed. What the two share is not read, so that comparing costs what "
-              "differs. Bytes of files are those of chunks (16 to 256 KiB) that only one of the two has; pages of "
+              "differs. Bytes of files are those of chunks (4 to 64 KiB) that only one of the two has; pages of "
               "memory are 4096 bytes.",
           .setup =
               [options](CLI::App& app) {
