@@ -54,7 +54,7 @@ struct How {
 /// In a directory that is empty at the start, and gone at the end.
 class Bed {
  public:
-  explicit Bed(const std::filesystem::path& below, How how = {}) : where_(below / "repository"), how_(std::move(how)) {
+  explicit Bed(const std::filesystem::path& below, const How& how = {}) : where_(below / "repository"), how_(how) {
     std::filesystem::remove_all(where_);
     std::filesystem::create_directories(where_);
     must(Repository::create(place()));
