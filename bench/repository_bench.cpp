@@ -1,6 +1,6 @@
-// repository_bench DIRECTORY [MIB]: the figures of docs/repository.md: what the sizes of segments and chunks cost and
-// bring, what the sparse index misses, and what each step takes by size. Medians of three, files in DIRECTORY. MIB is
-// the memory that is stored (512). Prints tables as they stand there.
+// repository_bench DIRECTORY [MIB [memory|files|misses|steps]]: the figures of docs/repository.md: what the sizes of
+// segments and chunks cost and bring, what the sparse index misses, and what each step takes by size. Medians of three,
+// files in DIRECTORY. MIB is the memory that is stored (512). Prints tables as they stand there.
 
 #include <fcntl.h>
 #include <fmt/format.h>
@@ -352,6 +352,19 @@ void measure_chunks(const std::filesystem::path& where, StreamKind kind, const s
   }
 }
 
+void measure_files(const std::filesystem::path& where) {
+  std::string text(64 * kMebi, '\0');
+  Random random(6);
+  fill_text(text, 0, text.size(), random);
+  measure_chunks(
+      where, StreamKind::kFile, text, 50,
+      {{4096, 14, 65536}, {8192, 15, 131072}, {16384, 16, 262144}, {32768, 17, 524288}, {65536, 18, 1048576}});
+  text.resize(8 * kMebi);
+  fill_records(text, 0, text.size(), random);
+  measure_chunks(where, StreamKind::kMetadata, text, 50,
+                 {{512, 11, 16384}, {1024, 12, 32768}, {2048, 13, 65536}, {4096, 14, 131072}, {16384, 16, 262144}});
+}
+
 // --- the sparse index ------------------------------------------------------------------------------------------------
 
 /// Runs of pages of an old checkpoint turn up elsewhere, in a process that has seen nothing yet and knows no parent.
@@ -431,7 +444,7 @@ void measure_steps(const std::filesystem::path& where, std::size_t largest_mib) 
 
 int main(int argc, char** argv) {
   if (argc < 2) {
-    std::fprintf(stderr, "usage: repository_bench DIRECTORY [MIB]\n");
+    std::fprintf(stderr, "usage: repository_bench DIRECTORY [MIB [memory|files|misses|steps]]\n");
     return 2;
   }
   const std::filesystem::path where = std::filesystem::path(argv[1]) / ("repository-bench-" + new_uuid());
@@ -443,22 +456,17 @@ int main(int argc, char** argv) {
   }
   std::setvbuf(stdout, nullptr, _IOLBF, 0);  // it takes some minutes
   const std::string memory = make_memory(mib);
-  measure_ingest(where, memory);
-  measure_ways(where, memory);
-  measure_segments(where, memory);
-  measure_overhead(where);
-  std::string text(64 * kMebi, '\0');
-  Random random(6);
-  fill_text(text, 0, text.size(), random);
-  measure_chunks(
-      where, StreamKind::kFile, text, 50,
-      {{4096, 14, 65536}, {8192, 15, 131072}, {16384, 16, 262144}, {32768, 17, 524288}, {65536, 18, 1048576}});
-  text.resize(8 * kMebi);
-  fill_records(text, 0, text.size(), random);
-  measure_chunks(where, StreamKind::kMetadata, text, 50,
-                 {{512, 11, 16384}, {1024, 12, 32768}, {2048, 13, 65536}, {4096, 14, 131072}, {16384, 16, 262144}});
-  measure_misses(where);
-  measure_steps(where, mib);
+  const std::string_view only = argc > 3 ? argv[3] : "";
+  const auto wanted = [&](std::string_view section) { return only.empty() || only == section; };
+  if (wanted("memory")) {
+    measure_ingest(where, memory);
+    measure_ways(where, memory);
+    measure_segments(where, memory);
+    measure_overhead(where);
+  }
+  if (wanted("files")) measure_files(where);
+  if (wanted("misses")) measure_misses(where);
+  if (wanted("steps")) measure_steps(where, mib);
   std::filesystem::remove_all(where);
   return 0;
 }
