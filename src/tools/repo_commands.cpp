@@ -105,8 +105,7 @@ CommandSpec make_gc() {
               "Waits for checkpoints that are being stored; further ones wait for it. A node does this by itself "
               "after deletions. Where several machines write (--shared, buckets) nobody waits: what an open session "
               "may need stays for a later collection. In the remote level of a node its agent collects: a bucket that "
-              "is one, or "
-              "was made by copy, takes --alone.",
+              "is one, or was made by copy, takes --alone.",
           .setup =
               [options](CLI::App& app) {
                 add_place_and_argument(app, options->place);
