@@ -381,6 +381,11 @@ void Agent::want_collection() {
 }
 
 void Agent::collect_garbage() {
+  // A checkpoint that is being stored goes first. But where there is always one, a collection that has waited for a
+  // minute keeps new ones out until it has had its turn (GateTurns).
+  constexpr int kGivesWay = 12;
+  constexpr std::chrono::seconds kPause{5};
+  int busy = 0;
   std::unique_lock lock(collect_mutex_);
   while (true) {
     collect_changed_.wait(lock, [&] { return collect_wanted_ || stopping_; });
@@ -388,17 +393,19 @@ void Agent::collect_garbage() {
     collect_wanted_ = false;
     lock.unlock();
     repository::CollectOptions options;
-    options.wait = repository::GateWait::kFail;  // a checkpoint that is being stored goes first
+    options.wait = busy < kGivesWay ? repository::GateWait::kFail : repository::GateWait::kBlock;
+    options.stop = store_stop_.get_token();
     auto result = store_->repository().collect(options);
+    const bool was_busy = !result && result.error().code == ErrorCode::kUnavailable;
     if (result) {
       spdlog::info("collection: {} packs removed, {} freed", result->packs_removed, format_size(result->bytes_freed));
-    } else if (result.error().code != ErrorCode::kUnavailable) {
+    } else if (!was_busy && !options.stop.stop_requested()) {
       spdlog::error("collection: {}", result.error().to_string());
     }
+    busy = was_busy ? busy + 1 : 0;
     lock.lock();
-    if (!result && result.error().code == ErrorCode::kUnavailable && !stopping_) {
-      // Busy: again a little later, or with the next deletion.
-      collect_changed_.wait_for(lock, std::chrono::seconds(5), [&] { return stopping_; });
+    if (was_busy && !stopping_) {
+      collect_changed_.wait_for(lock, kPause, [&] { return stopping_; });
       collect_wanted_ = true;
     }
   }

@@ -77,7 +77,7 @@ class Agent {
   std::unique_ptr<engine::Engine> engine_;
   engine::ProbeResult probe_;
   delta::DeltaStore delta_store_;
-  std::stop_source store_stop_;  ///< ends what waits for the remote level
+  std::stop_source store_stop_;  ///< ends what waits for the remote level, or for writers to end
   std::unique_ptr<CheckpointStore> store_;
   std::unique_ptr<LevelLane> lane_;  ///< null without a remote level
   PodContext context_;

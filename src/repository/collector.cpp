@@ -141,7 +141,7 @@ class Collection {
 Result<CollectResult> Repository::collect(const CollectOptions& options) {
   if (core_->sessions) return collect_sessions(*core_, options);
   const std::string doing = "collect garbage in " + core_->backend().describe();
-  auto pass = core_->place.gate->enter(GateMode::kExclusive, options.wait);
+  auto pass = core_->place.gate->enter(GateMode::kExclusive, options.wait, options.stop);
   if (!pass) return pass.error().with_context(doing);
   CACS_TRY(core_->store.refresh().context(doing));
   CollectOptions allowed = options;

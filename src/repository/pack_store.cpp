@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "base/log.h"
+#include "repository/codec/data_class.h"
 #include "repository/layout.h"
 
 namespace cacs::repository {
@@ -35,7 +36,7 @@ PackStore::PackStore(Backend& backend, const TenantKeys& keys)
       keys_(keys),
       catalog_(backend, keys),
       quarantine_(backend, keys),
-      compression_(2, backend.traits().local ? kDiskSecondsPerByte : kNetworkSecondsPerByte),
+      compression_(2 * kDataClasses, backend.traits().local ? kDiskSecondsPerByte : kNetworkSecondsPerByte),
       tables_(kTableBytes),
       segments_(kSegmentBytes) {}
 

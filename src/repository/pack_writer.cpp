@@ -4,6 +4,7 @@
 #include <ctime>
 
 #include "base/io.h"
+#include "repository/codec/data_class.h"
 #include "repository/layout.h"
 
 namespace cacs::repository {
@@ -127,6 +128,10 @@ void PackWriter::seal(const Segment& segment, Sealed& sealed, Worker& worker) co
   sealed.sealing = processor_seconds() - start - sealed.compressing;
 }
 
+std::size_t PackWriter::compression_stream(const Segment& segment) {
+  return static_cast<std::size_t>(segment.kind) * kDataClasses + segment.data_class;
+}
+
 /// What the batch took, `seconds` of the ingest, is shared out by what each segment took of a processor: a thread that
 /// was put aside for a while would else make its way of compressing look slow for long.
 void PackWriter::learn_batch(double seconds) {
@@ -141,8 +146,8 @@ void PackWriter::learn_batch(double seconds) {
     const Sealed& sealed = sealed_[index];
     store_.compression().uploaded(0, sealed.sealing * share);
     if (segment.kind == StreamKind::kMetadata) continue;
-    store_.compression().compressed(static_cast<std::size_t>(segment.kind), segment.way, segment.raw.size(),
-                                    sealed.packed.size(), sealed.compressing * share);
+    store_.compression().compressed(compression_stream(segment), segment.way, segment.raw.size(), sealed.packed.size(),
+                                    sealed.compressing * share);
   }
 }
 
@@ -151,8 +156,9 @@ Status PackWriter::write_pending() {
   if (sealed_.size() < pending_.size()) sealed_.resize(pending_.size());
   for (Segment& segment : pending_) {
     const bool learned = segment.kind != StreamKind::kMetadata;
-    segment.way = learned ? store_.compression().choose(static_cast<std::size_t>(segment.kind), segment.raw.size())
-                          : kMetadataWay;
+    if (learned) segment.data_class = data_class(segment.raw);
+    segment.way =
+        learned ? store_.compression().choose(compression_stream(segment), segment.raw.size()) : kMetadataWay;
   }
   const auto begun = Clock::now();
   pool_.run(pending_.size(),

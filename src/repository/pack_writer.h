@@ -68,6 +68,7 @@ class PackWriter {
     std::vector<std::byte> raw;
     std::vector<ContentId> ids;
     std::vector<std::uint32_t> lengths;
+    std::size_t data_class = 0;
     std::size_t way = 0;  ///< of kCompressionWays
   };
   /// What a worker makes of it.
@@ -96,6 +97,8 @@ class PackWriter {
   Status write_pending();
   void seal(const Segment& segment, Sealed& sealed, Worker& worker) const;
   void learn_batch(double seconds);
+  /// Whose estimates of CompressionPolicy are the segment's.
+  static std::size_t compression_stream(const Segment& segment);
 
   Backend& backend_;
   const TenantKeys& keys_;

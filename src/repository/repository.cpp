@@ -62,6 +62,7 @@ Result<std::unique_ptr<Repository>> Repository::create(Place place, const std::s
 Result<std::unique_ptr<Repository>> Repository::open(Place place) {
   CACS_ASSIGN(const Descriptor descriptor, read_descriptor(*place.backend));
   const std::string doing = "open the repository in " + place.backend->describe();
+  CACS_TRY(check_sizes(place.sizes).context(doing));
   if (descriptor.sealing != place.keys.sealing()) {
     return make_error(ErrorCode::kPermission, doing + ": these are not its keys", "use the key that it was made with");
   }

@@ -7,6 +7,7 @@
 #include <memory>
 #include <optional>
 #include <span>
+#include <stop_token>
 #include <string>
 #include <string_view>
 #include <vector>
@@ -89,6 +90,7 @@ struct CollectOptions {
   /// Packs with more than this share of unreachable bytes are written anew without them. 0: nothing unreachable stays.
   double max_garbage = 0.2;
   GateWait wait = GateWait::kBlock;  ///< for writers to end; kFail: kUnavailable instead
+  std::stop_token stop = {};         ///< ends that wait: kAborted
 };
 
 /// With sessions a pack is condemned by one collection, and removed or written anew by a later one.

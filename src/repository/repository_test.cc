@@ -309,6 +309,24 @@ TEST_P(RepositoryTest, CollectsDroppedPiecesAndRemovedCheckpoints) {
   EXPECT_EQ(objects("packs/"), 0U);
 }
 
+TEST_P(RepositoryTest, SizesThatNoReaderTakesAreRefused) {
+  const auto refused = [&](const std::function<void(StorageSizes&)>& change) {
+    Place place = store_.place();
+    change(place.sizes);
+    const auto opened = Repository::open(std::move(place));
+    return !opened && opened.error().code == ErrorCode::kInvalidArgument;
+  };
+  EXPECT_FALSE(refused([](StorageSizes&) {}));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.segments[0].slots = 0; }));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.segments[0].slots = kMaxSegmentSlots + 1; }));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.segments[1].bytes = kMaxRawBytes + 1; }));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.segments[2].bytes = 0; }));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.chunks[1].max = kMaxChunkBytes + 1; }));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.chunks[1].min = sizes.chunks[1].max; }));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.chunks[2].mask_bits = 64; }));
+  EXPECT_TRUE(refused([](StorageSizes& sizes) { sizes.chunks[2].unit = 0; }));
+}
+
 TEST_P(RepositoryTest, ASecondHandleSeesAndReadsWhatTheFirstCommitsAndCollects) {
   auto other = Repository::open(store_.place());
   ASSERT_OK(other);

@@ -3,6 +3,7 @@
 #include <array>
 #include <cstddef>
 
+#include "base/result.h"
 #include "repository/ref.h"
 #include "repository/types.h"
 
@@ -40,5 +41,8 @@ struct StorageSizes {
   }
   [[nodiscard]] const ChunkSizes& chunk(StreamKind kind) const { return chunks.at(static_cast<std::size_t>(kind)); }
 };
+
+/// kInvalidArgument when readers would refuse what is written so.
+Status check_sizes(const StorageSizes& sizes);
 
 }  // namespace cacs::repository

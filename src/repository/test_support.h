@@ -54,7 +54,9 @@ inline TenantKeys test_keys(Sealing sealing = Sealing::kAes256Gcm) {
 class SharedGate final : public Gate {
  public:
   explicit SharedGate(std::shared_ptr<Gate> gate) : gate_(std::move(gate)) {}
-  Result<std::unique_ptr<GatePass>> enter(GateMode mode, GateWait wait) override { return gate_->enter(mode, wait); }
+  Result<std::unique_ptr<GatePass>> enter(GateMode mode, GateWait wait, const std::stop_token& stop) override {
+    return gate_->enter(mode, wait, stop);
+  }
 
  private:
   std::shared_ptr<Gate> gate_;

@@ -150,6 +150,12 @@ TEST_F(S3Sessions, ACopyInABucketIsCollectedByWhoSaysThatHeIsAlone) {
   EXPECT_EQ(json_int_or(collected, "packs_written", -1), 0);
   EXPECT_EQ(json_int_or(json({"repo", "copy", "-r", local, "--to", bucket}), "packs_copied", 0), 1);
   EXPECT_TRUE(json_bool_or(json({"repo", "check", "--read-data"}), "ok", false));
+  const auto not_alone = run({"repo", "key", "rotate"});
+  ASSERT_OK(not_alone);
+  EXPECT_NE(not_alone->status.value, 0);
+  EXPECT_NE(not_alone->err.find("--alone"), std::string::npos) << not_alone->err;
+  EXPECT_EQ(json_int_or(json({"repo", "key", "rotate", "--alone"}), "generation", 0), 2);
+  EXPECT_TRUE(json_bool_or(json({"repo", "check", "--read-data"}), "ok", false));
 }
 
 }  // namespace

@@ -73,14 +73,6 @@ class FileReader final : public ReadableFile {
   std::string path_;
 };
 
-class FileLock final : public StorageLock {
- public:
-  explicit FileLock(UniqueFd fd) : fd_(std::move(fd)) {}
-
- private:
-  UniqueFd fd_;  // closing the only descriptor of an open file description gives its flock back
-};
-
 /// Whether the file system at `path` is known to belong to one host. Those not named here, among them FUSE and 9P, may
 /// have anything behind them.
 bool is_known_local(const std::filesystem::path& path) {
@@ -235,21 +227,6 @@ class FileStorage final : public Storage {
       return error;
     }
     return made;
-  }
-
-  Result<std::unique_ptr<StorageLock>> lock(LockMode mode, LockWait wait) override {
-    const auto path = root_ / "lock";
-    CACS_ASSIGN(UniqueFd fd, open_file(path, O_RDWR | O_CREAT, 0600));
-    const int operation = (mode == LockMode::kShared ? LOCK_SH : LOCK_EX) | (wait == LockWait::kFail ? LOCK_NB : 0);
-    while (::flock(fd.get(), operation) != 0) {
-      if (errno == EINTR) continue;
-      if (errno == EWOULDBLOCK) {
-        return make_error(ErrorCode::kUnavailable, "lock " + path.string() + ": a writer or a collection is at work",
-                          "try again when it has ended");
-      }
-      return errno_error(errno, "lock " + path.string());
-    }
-    return std::unique_ptr<StorageLock>(std::make_unique<FileLock>(std::move(fd)));
   }
 
   [[nodiscard]] bool shared_with_other_hosts() const override { return !is_known_local(root_); }

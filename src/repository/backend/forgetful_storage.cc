@@ -169,49 +169,11 @@ class ForgetfulStorage final : public Storage {
     return {};
   }
 
-  Result<std::unique_ptr<StorageLock>> lock(LockMode mode, LockWait /*wait*/) override {
-    const std::scoped_lock lock(disk_->mutex_);
-    if (epoch_ != disk_->epoch_) return dead();
-    const bool exclusive = mode == LockMode::kExclusive;
-    if (disk_->exclusive_lock_ || (exclusive && disk_->shared_locks_ > 0)) {
-      // One thread drives these tests, so waiting would be for ever.
-      return make_error(ErrorCode::kUnavailable, "locked");
-    }
-    if (exclusive) {
-      disk_->exclusive_lock_ = true;
-    } else {
-      ++disk_->shared_locks_;
-    }
-    return std::unique_ptr<StorageLock>(std::make_unique<Held>(disk_, exclusive));
-  }
-
   [[nodiscard]] bool shared_with_other_hosts() const override { return shared_; }
   [[nodiscard]] std::string boot_id() const override { return boot_id_; }
   [[nodiscard]] std::string describe() const override { return "memory"; }
 
  private:
-  class Held final : public StorageLock {
-   public:
-    Held(std::shared_ptr<ForgetfulDisk> disk, bool exclusive)
-        : disk_(std::move(disk)), epoch_(disk_->epoch_), exclusive_(exclusive) {}
-    Held(const Held&) = delete;
-    Held& operator=(const Held&) = delete;
-    ~Held() override {
-      const std::scoped_lock lock(disk_->mutex_);
-      if (epoch_ != disk_->epoch_) return;
-      if (exclusive_) {
-        disk_->exclusive_lock_ = false;
-      } else {
-        --disk_->shared_locks_;
-      }
-    }
-
-   private:
-    std::shared_ptr<ForgetfulDisk> disk_;
-    std::uint64_t epoch_;
-    bool exclusive_;
-  };
-
   Status step(const std::string& what) {
     if (epoch_ != disk_->epoch_) return dead();
     return disk_->step(what);
@@ -334,8 +296,6 @@ void ForgetfulDisk::lose_directories(Crash how, std::mt19937_64& random) {
 void ForgetfulDisk::crash(Crash how, std::uint64_t seed) {
   const std::scoped_lock lock(mutex_);
   ++epoch_;
-  shared_locks_ = 0;
-  exclusive_lock_ = false;
   steps_until_failure_ = 0;
   failed_ = false;
   if (how == Crash::kKeepAll) return;

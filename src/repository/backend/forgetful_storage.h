@@ -81,8 +81,6 @@ class ForgetfulDisk {
   bool hard_links_ = true;
   bool failing_for_ever_ = false;
   bool failed_ = false;
-  int shared_locks_ = 0;
-  bool exclusive_lock_ = false;
 };
 
 }  // namespace cacs::repository

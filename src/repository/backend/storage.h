@@ -45,19 +45,6 @@ class ReadableFile {
   }
 };
 
-/// A lock held; given back by the destructor, and by the system when the process dies.
-class StorageLock {
- public:
-  virtual ~StorageLock() = default;
-};
-
-enum class LockMode {
-  kShared,     ///< writers: many at once
-  kExclusive,  ///< the collector: alone
-};
-
-enum class LockWait { kBlock, kFail };
-
 /// Everything that is asked of a file system, and all that is relied on: a rename within a directory is atomic, and of
 /// two links to one new name one fails; names and bytes that were not synced may be there or not after a crash. Names
 /// are relative to the root, "directory/file". Any thread.
@@ -93,8 +80,6 @@ class Storage {
   /// Success when it is there already; kConflict when it or one of its parents is a file. Its parents are made too; "",
   /// the root, also durably.
   virtual Status make_directory(const std::string& directory) = 0;
-  /// kUnavailable when someone else holds it and `wait` is kFail.
-  virtual Result<std::unique_ptr<StorageLock>> lock(LockMode mode, LockWait wait) = 0;
   /// Whether other hosts may have it mounted. In doubt: yes.
   [[nodiscard]] virtual bool shared_with_other_hosts() const = 0;
   /// What is different after each start of the host's kernel, and the same in all of its containers.
@@ -103,7 +88,7 @@ class Storage {
   [[nodiscard]] virtual std::string describe() const = 0;
 };
 
-/// A directory of a local or network file system. The lock is flock(2) on the file `lock` in it.
+/// A directory of a local or network file system.
 std::unique_ptr<Storage> make_file_storage(std::filesystem::path root);
 
 }  // namespace cacs::repository

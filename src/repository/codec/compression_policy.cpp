@@ -20,7 +20,7 @@ constexpr std::array<CompressionPolicy::Estimate, kCompressionWays.size()> kAssu
     {.seconds_per_byte = 14e-9, .ratio = 0.45, .measured = false},
 }};
 constexpr std::size_t kNone = 0;
-constexpr std::size_t kFirst = 2;  ///< where every stream begins: zstd at its fastest
+constexpr std::size_t kFirst = 2;  ///< where a stream begins that does not know the store: zstd at its fastest
 
 /// How much of the past an estimate stands on: long enough to even out a scheduler's whims, short enough to follow a
 /// program into another phase.
@@ -77,15 +77,15 @@ double CompressionPolicy::cost(const Stream& stream, std::size_t way) const {
   return estimate.seconds_per_byte + estimate.ratio * storing();
 }
 
-/// Of what was measured. That nothing shrinks when nothing is done to it need not be measured.
+/// Of what was measured; of all, where nothing was. That nothing shrinks when nothing is done to it need not be measured.
 std::size_t CompressionPolicy::cheapest(const Stream& stream) const {
+  const bool any = std::any_of(stream.ways.begin() + 1, stream.ways.end(), [](const Estimate& e) { return e.measured; });
+  if (!any && upload_bytes_ < 2 * kBelievedBytes) return kFirst;
   std::size_t best = kNone;
-  bool any = false;
   for (std::size_t way = 1; way < kWays; ++way) {
-    any = any || stream.ways[way].measured;
-    if (stream.ways[way].measured && cost(stream, way) < cost(stream, best)) best = way;
+    if ((stream.ways[way].measured || !any) && cost(stream, way) < cost(stream, best)) best = way;
   }
-  return any ? best : kFirst;
+  return best;
 }
 
 /// A trial costs what the way is slower by. It is made as soon as the time since the last, at the best way's cost, has
