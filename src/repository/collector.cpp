@@ -8,6 +8,7 @@
 #include "repository/core.h"
 #include "repository/hold.h"
 #include "repository/layout.h"
+#include "repository/pack_file.h"
 #include "repository/pack_rewriter.h"
 #include "repository/reach.h"
 #include "repository/repository.h"
@@ -28,7 +29,6 @@ class Collection {
     }));
     CACS_TRY(settle_removals());
     CACS_TRY(remove_superseded());
-    CACS_TRY(core_.store.catalog().load_hooks());  // for what cannot be opened
     for (const std::uint32_t number : core_.store.catalog().present()) {
       CACS_TRY(reach_.is_needed(number) ? rewrite_if_worth_it(number) : remove_pack(number));
     }
@@ -74,10 +74,15 @@ class Collection {
   /// Everything that is reached was found in other packs. One that a newer version has written is not ours to judge.
   Status remove_pack(std::uint32_t number) {
     const auto pack = core_.store.catalog().pack(number);
-    const auto damaged = core_.store.catalog().damaged();
-    if (const auto found = damaged.find(pack.id.to_hex()); found != damaged.end()) {
-      if (found->second.code != ErrorCode::kCorrupt) return {};
-      spdlog::warn("collection removes a damaged pack that nothing needs: {}", found->second.to_string());
+    // Read and not kept: the index of a large repository takes more memory than all that a collection needs.
+    const auto hooks = read_pack_hooks(core_.backend(), core_.keys(), pack.id, pack.generation, pack.size);
+    if (!hooks) {
+      const ErrorCode code = hooks.error().code;
+      if (code == ErrorCode::kUnsupported) return {};
+      if (code != ErrorCode::kCorrupt && code != ErrorCode::kNotFound) return hooks.error();
+      if (code == ErrorCode::kCorrupt) {
+        spdlog::warn("collection removes a damaged pack that nothing needs: {}", hooks.error().to_string());
+      }
     }
     CACS_TRY(remove_object(pack_name(pack.id, pack.generation), pack.size));
     core_.store.forget(number);
