@@ -27,6 +27,7 @@
 #include "init/client.h"
 #include "init/launch.h"
 #include "init/protocol.h"
+#include "init/remote.h"
 #include "init/util.h"
 
 namespace {
@@ -61,9 +62,11 @@ struct Exec {
 };
 
 struct Init {
-  long incarnation = 0;  ///< the one in memory: a higher one in the file means that we were restored
-  pid_t application = 0;
+  long incarnation = 0;   ///< the one in memory: a higher one in the file means that we were restored
+  pid_t application = 0;  ///< 0: there is none, this pod only runs what other pods launch in it
+  const char* user = nullptr;
   int listener = -1;
+  int launches = -1;  ///< where other pods ask for commands to be run; -1: there are no other pods
   int signals = -1;
   unsigned long next_request = 1;
   Connection connections[kMaxConnections];
@@ -332,13 +335,16 @@ bool listen_on_socket() {
 }
 
 [[noreturn]] void serve() {
-  struct pollfd waiting[kMaxConnections + 2];
-  Connection* owners[kMaxConnections + 2];
+  constexpr nfds_t kOwn = 3;
+  struct pollfd waiting[kMaxConnections + kOwn];
+  Connection* owners[kMaxConnections + kOwn];
   while (true) {
     nfds_t count = 0;
     waiting[count] = {g_init.signals, POLLIN, 0};
     owners[count++] = nullptr;
     waiting[count] = {g_init.listener, POLLIN, 0};
+    owners[count++] = nullptr;
+    waiting[count] = {g_init.launches, POLLIN, 0};
     owners[count++] = nullptr;
     for (auto& connection : g_init.connections) {
       if (connection.fd < 0) continue;
@@ -350,15 +356,18 @@ bool listen_on_socket() {
     notice_restore();
     if (waiting[0].revents != 0) on_child_signal();
     if (waiting[1].revents != 0) on_accept();
-    for (nfds_t i = 2; i < count; ++i) {
+    if (waiting[2].revents != 0) accept_launch(g_init.launches, g_init.user);
+    for (nfds_t i = kOwn; i < count; ++i) {
       if (waiting[i].revents != 0 && owners[i]->fd == waiting[i].fd) on_readable(*owners[i]);
     }
   }
 }
 
-/// argv: cacs-init init USER CWD COMMAND...   The environment is the application's.
+/// argv: cacs-init init USER CWD [COMMAND...]   The environment is the application's; CACS_ADDRESS in it is where other
+/// pods launch commands.
 int run_init(int argc, char** argv) {
-  if (argc < 5) return fail("usage: cacs-init init USER CWD COMMAND...", 0);
+  if (argc < 4) return fail("usage: cacs-init init USER CWD [COMMAND...]", 0);
+  g_init.user = argv[2];
   g_init.incarnation = read_number_file(CACS_INCARNATION_FILE);
   sigset_t mask;
   sigemptyset(&mask);
@@ -369,7 +378,11 @@ int run_init(int argc, char** argv) {
   if (g_init.signals < 0) return fail("signalfd", errno);
   if (!listen_on_socket()) return fail("listen on " CACS_INIT_SOCKET, errno);
   fcntl(kReadyFd, F_SETFD, FD_CLOEXEC);
-  g_init.application = launch_application(argv[2], argv[3], argv + 4);
+  if (const char* address = getenv(CACS_ADDRESS_VARIABLE)) {
+    g_init.launches = listen_for_launches(address);
+    if (g_init.launches < 0) return fail("listen for launches", -g_init.launches);
+  }
+  if (argc > 4) g_init.application = launch_application(argv[2], argv[3], argv + 4);
   static_assert(CACS_APPLICATION_PID == 2, "init forks nothing before the application");
   if (g_init.application < 0) {
     dprintf(kReadyFd, "E%d", static_cast<int>(-g_init.application));
@@ -387,7 +400,9 @@ int main(int argc, char** argv) {
   if (argc >= 2 && strcmp(argv[1], "init") == 0) return run_init(argc, argv);
   if (argc >= 2 && strcmp(argv[1], "notify") == 0) return run_notify();
   // CRIU calls its action script without arguments: the shim names this program through a link of that name.
-  const char* base = strrchr(argv[0], '/');
-  if (strcmp(base != nullptr ? base + 1 : argv[0], "cacs-notify") == 0) return run_notify();
+  const char* slash = strrchr(argv[0], '/');
+  const char* name = slash != nullptr ? slash + 1 : argv[0];
+  if (strcmp(name, "cacs-notify") == 0) return run_notify();
+  if (strcmp(name, "cacs-rsh") == 0) return run_remote_shell(argc, argv);
   return run_client(argc, argv);
 }

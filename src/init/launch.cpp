@@ -58,7 +58,21 @@ bool find_identity(const char* user, Identity& identity) {
   return found || numeric;
 }
 
-void close_from(int first) { syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0U); }
+/// 0 or an errno.
+int take_identity(const Identity& identity) {
+  if ((identity.uid != 0 || identity.gid != 0) &&
+      (setgroups(0, nullptr) != 0 || setgid(identity.gid) != 0 || setuid(identity.uid) != 0)) {
+    return errno;
+  }
+  return prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) == 0 ? 0 : errno;
+}
+
+void name_identity(const Identity& identity) {
+  setenv("HOME", identity.home, 0);
+  setenv("USER", identity.name, 0);
+  setenv("LOGNAME", identity.name, 0);
+  setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 0);
+}
 
 /// A file for standard input is there only where one was given.
 bool open_stdio(const char* in, const char* out, const char* err) {
@@ -83,25 +97,20 @@ bool open_stdio(const char* in, const char* out, const char* err) {
   // The report pipe becomes descriptor 3 and everything above it goes: nothing of init's may be inherited.
   if (report != 3 && dup3(report, 3, O_CLOEXEC) < 0) give_up(errno);
   report = 3;
-  close_from(4);
+  close_descriptors(4);
   sigset_t none;
   sigemptyset(&none);
   sigprocmask(SIG_SETMASK, &none, nullptr);
   for (int number = 1; number < 32; ++number) signal(number, SIG_DFL);
   if (!find_identity(user, identity)) give_up(EINVAL);
-  if (identity.uid != 0 || identity.gid != 0) {
-    if (fchown(1, identity.uid, identity.gid) != 0 || fchown(2, identity.uid, identity.gid) != 0 ||
-        setgroups(0, nullptr) != 0 || setgid(identity.gid) != 0 || setuid(identity.uid) != 0) {
-      give_up(errno);
-    }
+  if ((identity.uid != 0 || identity.gid != 0) &&
+      (fchown(1, identity.uid, identity.gid) != 0 || fchown(2, identity.uid, identity.gid) != 0)) {
+    give_up(errno);
   }
-  prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0);
+  if (const int error = take_identity(identity)) give_up(error);
   if (chdir(cwd) != 0) give_up(errno == ENOENT ? ENOTDIR : errno);
   environ = environment;
-  setenv("HOME", identity.home, 0);
-  setenv("USER", identity.name, 0);
-  setenv("LOGNAME", identity.name, 0);
-  setenv("PATH", "/usr/local/sbin:/usr/local/bin:/usr/sbin:/usr/bin:/sbin:/bin", 0);
+  name_identity(identity);
   execvp(command[0], command);
   give_up(errno);
 }
@@ -143,6 +152,16 @@ char** split_block(const char* block, size_t length) {
 }
 
 }  // namespace
+
+void close_descriptors(int first) { syscall(SYS_close_range, static_cast<unsigned>(first), ~0U, 0U); }
+
+int become_user(const char* user) {
+  Identity identity;
+  if (!find_identity(user, identity)) return EINVAL;
+  if (const int error = take_identity(identity)) return error;
+  name_identity(identity);
+  return chdir(identity.home) == 0 || chdir("/") == 0 ? 0 : errno;
+}
 
 pid_t launch_application(const char* user, const char* cwd, char** command) {
   return launch(user, cwd, command, environ, "/dev/null", CACS_LOG_DIR "/stdout", CACS_LOG_DIR "/stderr");

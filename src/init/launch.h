@@ -12,3 +12,10 @@ pid_t launch_application(const char* user, const char* cwd, char** command);
 /// NUL-ended one after the other in the blocks given. Returns the pid or a negative errno.
 pid_t launch_exec(unsigned long id, const char* user, const char* cwd, const char* env, size_t env_length,
                   const char* arguments, size_t arguments_length);
+
+/// The calling process goes on as `user`, for good and without new privileges, in the user's home, with HOME, USER,
+/// LOGNAME and PATH where the environment has none. 0 or an errno.
+int become_user(const char* user);
+
+/// All of the calling process from `first` on.
+void close_descriptors(int first);

@@ -34,6 +34,9 @@
 #define CACS_APPLICATION_PID 2
 
 #define CACS_POD_DIR "/.cacs"
+/// In init's environment where there are other pods: the pod's address among them. Init takes launches there
+/// (init/remote.h).
+#define CACS_ADDRESS_VARIABLE "CACS_ADDRESS"
 #define CACS_INIT_SOCKET CACS_POD_DIR "/init.sock"
 /// The shim writes the pod's incarnation here after rolling the delta back and before the engine runs; one decimal
 /// number.
