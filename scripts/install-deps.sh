@@ -7,7 +7,7 @@ packages=(
   # building
   g++ cmake ninja-build ccache pkg-config git
   libboost1.81-dev libboost-json1.81-dev libboost-url1.81-dev libspdlog-dev libfmt-dev libcli11-dev libtomlplusplus-dev
-  libsqlite3-dev libssl-dev libzstd-dev liblz4-dev libcurl4-openssl-dev libexpat1-dev libfuse3-dev prometheus-cpp-dev protobuf-compiler libprotobuf-dev
+  libsqlite3-dev libssl-dev libzstd-dev liblz4-dev libcurl4-openssl-dev libexpat1-dev libfuse3-dev libnl-route-3-dev prometheus-cpp-dev protobuf-compiler libprotobuf-dev
   # testing and checking
   libgtest-dev libgmock-dev libbenchmark-dev librapidcheck-dev clang clang-tidy clang-format libclang-rt-14-dev liburing-dev
   libnfs-dev
@@ -15,7 +15,7 @@ packages=(
   # measuring against
   restic borgbackup casync
   # running: the engine's fetcher and what pods are made with
-  mmdebstrap ca-certificates iproute2 nftables slirp4netns xfsprogs util-linux lammps
+  mmdebstrap ca-certificates iproute2 nftables slirp4netns xfsprogs util-linux lammps openmpi-bin
 )
 
 missing=()

@@ -99,6 +99,8 @@ Status Agent::set_up() {
   CACS_ASSIGN(context_.compatibility, node_compatibility(*engine_, probe_));
   context_.store = store_.get();
   context_.events = &events_;
+  switches_ = std::make_unique<Switches>(options_.state_dir / "pods");
+  context_.switches = switches_.get();
   context_.collect = [this] { want_collection(); };
   context_.check_room = [this](std::uint64_t needed) -> Status {
     CACS_TRY(delta::check_room(delta_store_, 0));

@@ -80,6 +80,7 @@ class Agent {
   std::stop_source store_stop_;  ///< ends what waits for the remote level, or for writers to end
   std::unique_ptr<CheckpointStore> store_;
   std::unique_ptr<LevelLane> lane_;  ///< null without a remote level
+  std::unique_ptr<Switches> switches_;
   PodContext context_;
   std::mutex mutex_;
   std::mutex put_mutex_;  ///< one making or removal of pods at a time

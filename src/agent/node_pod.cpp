@@ -10,6 +10,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "pod/cgroup.h"
+#include "pod/shim.h"
 
 namespace cacs::agent {
 
@@ -164,6 +165,20 @@ Status NodePod::start_shim(bool adopt) {
                   "--criu",
                   context_.criu.string()};
   if (adopt) command.argv.emplace_back("--adopt");
+  std::shared_ptr<const UniqueFd> connection;
+  if (adopt) {
+    connection = context_.switches->find(spec_);
+  } else {
+    CACS_ASSIGN(connection, context_.switches->join(spec_));
+  }
+  if (connection) {
+    command.argv.emplace_back("--switch");
+    command.fds.emplace_back(connection->get(), pod::Shim::kSwitchFd);
+  }
+  {
+    const std::lock_guard lock(mutex_);
+    switch_ = connection;
+  }
   CACS_ASSIGN(const Captured result, run_command(command, std::chrono::seconds(60)));
   if (!result.status.success()) {
     return make_error(ErrorCode::kInternal, "the pod's shim did not start: " + printable(trim(result.err), 400));

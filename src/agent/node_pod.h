@@ -14,6 +14,7 @@
 #include "agent/checkpoint_store.h"
 #include "agent/event_queue.h"
 #include "agent/output.h"
+#include "agent/switches.h"
 #include "base/time.h"
 #include "basefs/keeper.h"
 #include "engine/engine.h"
@@ -36,6 +37,7 @@ struct PodContext {
   JsonObject compatibility;  ///< of this node, as recorded in checkpoints
   CheckpointStore* store = nullptr;
   EventQueue* events = nullptr;
+  Switches* switches = nullptr;
   std::function<Status(std::uint64_t needed)> check_room;
   std::function<void()> collect;  ///< something in the repository is needed no more
 };
@@ -78,6 +80,7 @@ class NodePod {
   /// Adds what is known of the base's files to `warnings` of an explanation.
   void add_base_warnings(JsonObject& explanation);
 
+  Status open_network();
   Status report_outcome(const JsonObject& body);
   Result<JsonObject> exec(const JsonObject& body);
   /// Both or one of the output streams (docs/agent-api.md, logs), in node_pod_logs.cpp.
@@ -171,8 +174,9 @@ class NodePod {
   std::string started_at_;
   std::shared_ptr<pod::ShimClient> shim_;
   std::shared_ptr<basefs::Keeper> base_;
-  std::vector<Cut> cuts_;  ///< the last few, newest last
-  bool frozen_ = false;    ///< the shim has told that the tasks are frozen
+  std::shared_ptr<const UniqueFd> switch_;  ///< null: there are no other pods, or it is gone
+  std::vector<Cut> cuts_;                   ///< the last few, newest last
+  bool frozen_ = false;                     ///< the shim has told that the tasks are frozen
   std::map<std::int64_t, std::optional<int>> execs_;
   std::int64_t next_exec_ = 1;
   std::uint64_t quarantines_ = 0;           ///< of the repository, when baselines_ were made; as they

@@ -64,6 +64,7 @@ Status NodePod::remove_everything() {
     const std::lock_guard lock(mutex_);
     shim = std::move(shim_);
     base = std::move(base_);
+    switch_.reset();
   }
   base.reset();  // it holds on to the pod's root
   if (shim == nullptr && (::access(layout_.shim_state().c_str(), F_OK) == 0 || shim_lives())) {

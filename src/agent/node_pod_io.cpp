@@ -53,6 +53,11 @@ static Status write_input(pid_t init, std::int64_t id, const std::string& bytes)
   return write_full(fd.get(), bytes);
 }
 
+Status NodePod::open_network() {
+  CACS_TRY(call({{"op", "open_network"}}));
+  return {};
+}
+
 Status NodePod::report_outcome(const JsonObject& body) {
   CACS_ASSIGN(const std::string request, json_string(body, "request"));
   const std::string result = json_string_or(body, "result", "committed");

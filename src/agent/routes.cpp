@@ -135,6 +135,12 @@ std::vector<Route> pod_routes(Agent& agent) {
       return pod.cut_view(request.param("checkpoint"), wait_of(request));
     });
   });
+  add("POST", "/v1/pods/{uid}/network", RouteKind::kBlocking, [&](const Request& request) {
+    return with_pod(agent, request, [](NodePod& pod, const JsonObject&) -> Result<JsonObject> {
+      CACS_TRY(pod.open_network());
+      return JsonObject{};
+    });
+  });
   add("POST", "/v1/pods/{uid}/outcome", RouteKind::kBlocking, [&](const Request& request) {
     return with_pod(agent, request, [](NodePod& pod, const JsonObject& body) -> Result<JsonObject> {
       CACS_TRY(pod.report_outcome(body));

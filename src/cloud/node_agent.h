@@ -34,6 +34,8 @@ class NodeAgent {
   virtual Result<JsonObject> put_pod(std::string_view uid, const JsonObject& spec) = 0;
   virtual Result<JsonObject> get_pod(std::string_view uid) = 0;
   virtual Status delete_pod(std::string_view uid, int incarnation) = 0;
+  /// Of a restored one: the application's other pods hear it from now on. kConflict when it does not run.
+  virtual Status open_network(std::string_view uid, int incarnation) = 0;
 
   /// Blocks until the pod is frozen and everything needed is taken, or it failed.
   virtual Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) = 0;

@@ -14,12 +14,13 @@ namespace {
 
 using Flags = std::map<std::string, std::string>;
 
-/// "--name value" pairs. Our own processes write these command lines, so anything else is a mistake to be named.
+/// "--name value" pairs, and names that stand alone. Our own processes write these command lines, so anything else is a
+/// mistake to be named.
 Result<Flags> parse_flags(const std::vector<std::string>& arguments, const std::vector<std::string>& known) {
   Flags flags;
   for (std::size_t i = 0; i < arguments.size(); ++i) {
     const std::string& word = arguments[i];
-    if (word == "--adopt" && std::find(known.begin(), known.end(), word) != known.end()) {
+    if ((word == "--adopt" || word == "--switch") && std::find(known.begin(), known.end(), word) != known.end()) {
       flags[word] = "yes";
       continue;
     }
@@ -59,8 +60,8 @@ Result<int> run_agent_role(const std::vector<std::string>& arguments) {
 }
 
 Result<int> run_shim_role(const std::vector<std::string>& arguments) {
-  CACS_ASSIGN(const Flags flags,
-              parse_flags(arguments, {"--dir", "--delta", "--state", "--mask", "--init", "--criu", "--adopt"}));
+  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--dir", "--delta", "--state", "--mask", "--init", "--criu",
+                                                         "--adopt", "--switch"}));
   pod::ShimOptions options;
   CACS_ASSIGN(options.layout.dir, need(flags, "--dir"));
   CACS_ASSIGN(options.layout.delta, need(flags, "--delta"));
@@ -69,6 +70,7 @@ Result<int> run_shim_role(const std::vector<std::string>& arguments) {
   CACS_ASSIGN(options.init_program, need(flags, "--init"));
   CACS_ASSIGN(options.criu, need(flags, "--criu"));
   options.adopt = flags.count("--adopt") != 0;
+  if (flags.count("--switch") != 0) options.switch_fd = pod::Shim::kSwitchFd;
   return pod::run_shim(options);
 }
 

@@ -19,6 +19,7 @@
 #include "base/json.h"
 #include "base/text.h"
 #include "init/protocol.h"
+#include "pod/mpi.h"
 #include "pod/root.h"
 
 namespace cacs::pod {
@@ -50,11 +51,16 @@ Status become_init(const PodLayout& layout, const PodSpec& spec, int network_fd,
   ::umask(022);
   std::vector<std::string> words{CACS_POD_DIR "/cacs-init", "init", spec.user, spec.workdir};
   words.insert(words.end(), spec.command.begin(), spec.command.end());
+  auto environment = spec.env;
+  environment.merge(mpi_environment(spec));
+  environment["CACS_POD"] = spec.pod;
+  environment["CACS_APPLICATION"] = spec.application;
+  environment["CACS_PODS"] = std::to_string(std::max<std::size_t>(1, spec.hosts.size()));
+  environment.erase(CACS_ADDRESS_VARIABLE);
+  if (spec.connected()) environment[CACS_ADDRESS_VARIABLE] = spec.address;
   std::vector<std::string> variables;
-  variables.reserve(spec.env.size() + 2);
-  for (const auto& [key, value] : spec.env) variables.push_back(key + "=" + value);
-  variables.push_back("CACS_POD=" + spec.pod);
-  variables.push_back("CACS_APPLICATION=" + spec.application);
+  variables.reserve(environment.size());
+  for (const auto& [key, value] : environment) variables.push_back(key + "=" + value);
   std::vector<char*> argv;
   std::vector<char*> envp;
   argv.reserve(words.size() + 1);

@@ -13,26 +13,21 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
+#include "pod/netlink.h"
 
 namespace cacs::pod {
 
 namespace {
 
-Status run_ip(const std::vector<std::string>& arguments) {
-  std::vector<std::string> argv{"ip"};
-  argv.insert(argv.end(), arguments.begin(), arguments.end());
-  CACS_ASSIGN(const Captured result, run_command({.argv = argv}, std::chrono::seconds(10)));
-  if (result.status.success()) return {};
-  return make_error(ErrorCode::kIo, "ip " + arguments.front() + " failed: " + printable(trim(result.err)));
-}
-
-/// In the new namespace.
-Status configure_links(const PodSpec& spec) {
-  CACS_TRY(run_ip({"link", "set", "lo", "up"}));
-  CACS_TRY(run_ip({"link", "add", "eth0", "mtu", "1400", "type", "veth", "peer", "name", "eth0-peer", "mtu", "1400"}));
-  CACS_TRY(run_ip({"addr", "add", spec.address + "/" + std::to_string(spec.prefix), "dev", "eth0"}));
-  CACS_TRY(run_ip({"link", "set", "eth0-peer", "up"}));
-  return run_ip({"link", "set", "eth0", "up"});
+/// In the new namespace, `fd`.
+Status configure_links(const PodSpec& spec, int fd, std::optional<SwitchPort>& port) {
+  CACS_ASSIGN(Netlink links, Netlink::open());
+  CACS_TRY(links.set_up("lo"));
+  if (port) return port->connect(spec.address, spec.prefix);
+  CACS_TRY(links.add_veth("eth0", "eth0-peer", fd));
+  CACS_TRY(links.add_address("eth0", spec.address, spec.prefix));
+  CACS_TRY(links.set_up("eth0-peer"));
+  return links.set_up("eth0");
 }
 
 Result<std::uint64_t> inode_of(int fd) {
@@ -83,12 +78,13 @@ bool is_inside(const Endpoint& remote, bool v6, std::uint32_t own, int prefix) {
 
 }  // namespace
 
-Result<PodNetwork> PodNetwork::create(const PodSpec& spec) {
+Result<PodNetwork> PodNetwork::create(const PodSpec& spec, UniqueFd switch_space) {
   CACS_ASSIGN(const UniqueFd before, open_file("/proc/self/ns/net", O_RDONLY));
   if (::unshare(CLONE_NEWNET) != 0) return errno_error(errno, "make a network namespace");
   PodNetwork network;
+  if (switch_space.valid()) network.port_.emplace(std::move(switch_space), spec.pod);
   auto opened = open_file("/proc/self/ns/net", O_RDONLY);
-  const Status configured = opened ? configure_links(spec) : Status(opened.error());
+  const Status configured = opened ? configure_links(spec, opened->get(), network.port_) : Status(opened.error());
   if (::setns(before.get(), CLONE_NEWNET) != 0) return errno_error(errno, "return to the machine's network namespace");
   CACS_TRY(configured);
   network.fd_ = *std::move(opened);
@@ -96,12 +92,16 @@ Result<PodNetwork> PodNetwork::create(const PodSpec& spec) {
   return network;
 }
 
-Result<PodNetwork> PodNetwork::adopt([[maybe_unused]] const PodSpec& spec, pid_t init) {
+Result<PodNetwork> PodNetwork::adopt(const PodSpec& spec, pid_t init, UniqueFd switch_space) {
   PodNetwork network;
+  if (switch_space.valid()) network.port_.emplace(std::move(switch_space), spec.pod);
   CACS_ASSIGN(network.fd_, open_file("/proc/" + std::to_string(init) + "/ns/net", O_RDONLY));
   CACS_ASSIGN(network.inode_, inode_of(network.fd_.get()));
   return network;
 }
+
+Status PodNetwork::close() { return port_ ? port_->close() : ok_status(); }
+Status PodNetwork::open() { return port_ ? port_->open() : ok_status(); }
 
 Status PodNetwork::start_egress() {
   constexpr int kNamespaceFd = 9;

@@ -9,22 +9,28 @@
 #include "base/process.h"
 #include "base/result.h"
 #include "pod/spec.h"
+#include "pod/switch.h"
 
 namespace cacs::pod {
 
 /// The pod's network: a network namespace that belongs to the shim and the pod, and is gone when both are.
 ///
 /// One pod by itself needs no bridge: eth0 is one end of a veth whose other end stays in the same namespace, so that
-/// the address outlives the shim. Where the ASR allows egress, slirp4netns brings traffic to the outside through a tap
-/// device without changing anything of the machine (no forwarding, no rules, nothing to leak).
+/// the address outlives the shim. Several are connected by their node's switch (switch.h), which the shims hold. Where
+/// the ASR allows egress, slirp4netns brings traffic to the outside through a tap device without changing anything of
+/// the machine (no forwarding, no rules, nothing to leak).
 class PodNetwork {
  public:
-  /// Makes namespace, loopback, eth0 with the pod's address, MTU 1400, and starts egress. Moves the calling process
-  /// into no namespace: it returns to the one it came from. One thread only (it changes the thread's namespace
+  /// Makes namespace, loopback, eth0 with the pod's address, MTU 1400; with a switch (its namespace; else invalid) a
+  /// port of it, closed. Returns to the namespace it came from. One thread only (it changes the thread's namespace
   /// meanwhile).
-  static Result<PodNetwork> create(const PodSpec& spec);
+  static Result<PodNetwork> create(const PodSpec& spec, UniqueFd switch_space);
   /// The namespace of a running pod, for a shim that adopts it.
-  static Result<PodNetwork> adopt(const PodSpec& spec, pid_t init);
+  static Result<PodNetwork> adopt(const PodSpec& spec, pid_t init, UniqueFd switch_space);
+
+  /// Between the pod and the other ones, both ways; a pod by itself has nothing to close. Idempotent.
+  Status close();
+  Status open();
 
   [[nodiscard]] int fd() const { return fd_.get(); }
   [[nodiscard]] std::uint64_t inode() const { return inode_; }
@@ -41,6 +47,7 @@ class PodNetwork {
  private:
   UniqueFd fd_;
   std::uint64_t inode_ = 0;
+  std::optional<SwitchPort> port_;
   std::optional<Child> egress_;
   std::chrono::steady_clock::time_point egress_since_;
 };

@@ -15,6 +15,7 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "init/protocol.h"
+#include "pod/mpi.h"
 
 namespace cacs::pod {
 
@@ -211,9 +212,12 @@ Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::f
   CACS_TRY(write_delta_file(upper, CACS_POD_DIR "/cacs-init", program, 0755));
   CACS_TRY(make_directories(upper / "usr/local/bin"));
   CACS_TRY(copy_directory_attributes(upper, "/usr/local/bin"));
-  if (::symlink(CACS_POD_DIR "/cacs-init", (upper / "usr/local/bin/cacs-pod").c_str()) != 0 && errno != EEXIST) {
-    return errno_error(errno, "make cacs-pod");
+  for (const auto& link : {upper / "usr/local/bin/cacs-pod", upper / (CACS_POD_DIR "/cacs-rsh" + 1)}) {
+    if (::symlink(CACS_POD_DIR "/cacs-init", link.c_str()) != 0 && errno != EEXIST) {
+      return errno_error(errno, "make " + link.filename().string());
+    }
   }
+  for (const auto& file : mpi_files(spec)) CACS_TRY(write_delta_file(upper, file.path, file.content, file.mode));
   for (const char* name : {"stdout", "stderr"}) {
     CACS_TRY(write_delta_file(upper, std::string(CACS_LOG_DIR "/") + name, "", 0644));
   }

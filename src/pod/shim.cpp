@@ -133,6 +133,8 @@ JsonObject Shim::dispatch(const JsonObject& message) {
     result = op_prepare();
   } else if (op == "mount") {
     result = op_mount();
+  } else if (op == "open_network") {
+    result = op_open_network();
   } else if (op == "restore") {
     result = op_restore(message);
   } else if (op == "cut") {

@@ -26,6 +26,7 @@ struct ShimOptions {
   std::filesystem::path init_program;  ///< cacs-init
   std::filesystem::path criu;
   bool adopt = false;  ///< the pod runs already; its shim died
+  int switch_fd = -1;  ///< open on the namespace of the pod's switch (switch.h), where it has one
 };
 
 /// `cacs shim`: goes into the background and returns 0 when its socket takes connections, or prints what failed and
@@ -37,15 +38,20 @@ int run_shim(const ShimOptions& options);
 ///
 /// The agent says, over seqpacket (one JSON object a message, each with `op` and `seq`; the answer carries `reply` =
 /// seq and either `error` or the fields given):
-///   status                                -> phase, incarnation, init, exit, limits, memory, cut
-///   start                                    make delta, root, network, cgroup; launch init
-///   mount                                    what start or restore begin with: the root is mounted and can be watched,
-///                                            nothing runs in it yet. May be left out
-///   prepare                                  the same without delta and init, for a restore: shared memory can be
-///   filled restore {images}                         the delta is complete: run the engine cut {checkpoint, images,
-///   deadline_ms} -> at once; then events cut_frozen, cut_prepared | cut_failed thaw | abort -> at once; then event
-///   cut_done | cut_aborted exec {id, user, cwd, env, argv}       -> event exec_exit {id, status} outcome {line},
-///   signal {number} destroy                                  kill everything, remove the cgroup, end
+///   status                  -> phase, incarnation, init, exit, limits, memory, cut
+///   start                   make delta, root, network, cgroup; launch init
+///   mount                   what start and restore begin with: the root is mounted and can be watched, nothing runs in
+///                           it yet. May be left out
+///   prepare                 the same without delta and init, for a restore: shared memory can be filled
+///   restore {images}        the delta is complete: run the engine
+///   open_network            every pod of the application is back: frames pass
+///   cut {checkpoint, images, deadline_ms}
+///                           -> at once; then events cut_frozen, cut_prepared | cut_failed
+///   thaw | abort            -> at once; then event cut_done | cut_aborted
+///   exec {id, user, cwd, env, argv}
+///                           -> event exec_exit {id, status}
+///   outcome {line}, signal {number}
+///   destroy                 kill everything, remove the cgroup, end
 /// Events: {"event": NAME, ...}; besides those above: exited {exit}, request {request, level}, progress {value},
 /// tainted {error}.
 ///
@@ -54,6 +60,8 @@ int run_shim(const ShimOptions& options);
 class Shim {
  public:
   static constexpr const char* kEngineGroup = "-engine";
+  /// The descriptor under which a shim gets its pod's switch, and keeps it: an agent that comes later finds it there.
+  static constexpr int kSwitchFd = 10;
 
   Shim(ShimOptions options, PodSpec spec);
 
@@ -94,6 +102,7 @@ class Shim {
   Status op_start();
   Status op_prepare();
   Status op_mount();
+  Status op_open_network();
   Status op_restore(const JsonObject& message);
   Status op_exec(const JsonObject& message);
   Status op_to_init(const std::string& line);
@@ -118,6 +127,7 @@ class Shim {
   void on_post_dump(UniqueFd connection);
   void on_engine_end();
   void finish_cut(const ExitStatus& status);
+  bool leave_cut();
   void taint(const Error& error);
   void remove_engine_group();
   void reap_orphans() const;
@@ -125,6 +135,9 @@ class Shim {
   Status check_application() const;
   JsonObject cut_timings() const;
   static void answer_notify(const UniqueFd& connection, bool go);
+
+  /// Of the switch, for the network that is made or adopted; invalid where there is none.
+  Result<UniqueFd> switch_space() const;
 
   ShimOptions options_;
   PodSpec spec_;

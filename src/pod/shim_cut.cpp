@@ -69,6 +69,7 @@ Status Shim::check_outside() const {
 /// An application that was killed just before the freeze is in the images as what init has yet to reap: whatever is
 /// restored from them dies at once, again and again.
 Status Shim::check_application() const {
+  if (spec_.command.empty()) return {};
   CACS_ASSIGN(const bool lives, application_lives(init_->pid));
   if (lives) return {};
   return make_error(ErrorCode::kConflict, "the application ended while it was being saved");
@@ -107,16 +108,27 @@ Status Shim::op_cut(const JsonObject& message) {
   command.cgroups = engine_group_->directories();
   CACS_TRY(
       write_file_durably(options_.layout.cut_state(), boost::json::serialize(JsonObject{{"checkpoint", checkpoint}})));
-  auto run = spawn(command);
+  const Status closed = network_->close();
+  auto run = closed ? spawn(command) : Result<Child>(closed.error());
   if (!run) {
-    ::unlink(options_.layout.cut_state().c_str());
-    remove_engine_group();
-    connect_init();
+    static_cast<void>(leave_cut());
     return run.error();
   }
   engine_run_ = *std::move(run);
   cut_ = std::move(cut);
   return {};
+}
+
+/// The tasks run and no engine is on them any more. An adopted pod without cut.json is open.
+bool Shim::leave_cut() {
+  if (const auto opened = network_->open(); !opened) {
+    taint(opened.error().with_context("open the pod's network after the cut"));
+    return false;
+  }
+  ::unlink(options_.layout.cut_state().c_str());
+  remove_engine_group();
+  connect_init();
+  return true;
 }
 
 void Shim::on_notify() {
@@ -225,8 +237,7 @@ void Shim::finish_cut(const ExitStatus& status) {
                      {"barrier_ms", (cut.released_at_us - cut.prepared_at_us) / 1000},
                      {"frozen_ms", (monotonic_us() - cut.frozen_at_us) / 1000}};
   if (status.success() && verdict_given && !cut.abort_wanted) {
-    ::unlink(options_.layout.cut_state().c_str());
-    connect_init();
+    if (!leave_cut()) return;
     emit({{"event", "cut_done"}, {"checkpoint", cut.checkpoint}, {"timings", std::move(timings)}});
     return;
   }
@@ -236,8 +247,7 @@ void Shim::finish_cut(const ExitStatus& status) {
                      "the engine ended in the middle of a dump with " + status.to_string() + " and no report"));
     return;
   }
-  ::unlink(options_.layout.cut_state().c_str());
-  connect_init();
+  if (!leave_cut()) return;
   const Error why = cut.abort_reason ? *cut.abort_reason : engine_->reason(*log, false);
   const bool aborted = cut.abort_wanted && !cut.failed_in_frozen_check;
   emit({{"event", aborted ? "cut_aborted" : "cut_failed"},

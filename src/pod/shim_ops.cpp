@@ -1,5 +1,6 @@
 // The shim's operations on the pod itself: making it, starting and restoring it, talking to its init, ending it.
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/wait.h>
 #include <unistd.h>
@@ -37,9 +38,19 @@ std::string Shim::cgroup_name() const {
          std::to_string(spec_.incarnation);
 }
 
+Result<UniqueFd> Shim::switch_space() const {
+  if (!spec_.connected()) return UniqueFd();
+  UniqueFd space(options_.switch_fd < 0 ? -1 : ::fcntl(options_.switch_fd, F_DUPFD_CLOEXEC, kSwitchFd + 1));
+  if (space.valid()) return space;
+  return make_error(ErrorCode::kUnavailable, "the network that connects the application's pods is gone");
+}
+
 Status Shim::set_up_surroundings() {
   if (surroundings_) return {};
-  CACS_ASSIGN(network_, PodNetwork::create(spec_));
+  CACS_ASSIGN(UniqueFd space, switch_space());
+  CACS_ASSIGN(network_, PodNetwork::create(spec_, std::move(space)));
+  // Nobody answers in the name of a process that is not back yet: a restored pod is opened when all are.
+  if (spec_.restore_checkpoint.empty()) CACS_TRY(network_->open());
   CACS_ASSIGN(cgroup_, PodCgroup::create(cgroup_name(), {spec_.cpus, spec_.memory_bytes, spec_.pids}));
   CACS_TRY(mount_pod_tmpfs(options_.layout, spec_));
   if (spec_.egress) {
@@ -85,6 +96,12 @@ Status Shim::op_start() {
   phase_ = Phase::kRunning;
   connect_init();
   return {};
+}
+
+Status Shim::op_open_network() {
+  if (phase_ != Phase::kRunning) return wrong_phase("open_network");
+  if (cut_.phase != CutPhase::kNone) return wrong_phase("open_network during a cut");
+  return network_->open();
 }
 
 Status Shim::op_restore(const JsonObject& message) {
@@ -163,7 +180,10 @@ Status Shim::adopt() {
   CACS_ASSIGN(identity.boot_id, json_string(state, "boot_id"));
   init_ = identity;
   auto process = open_process(identity);
-  auto network = process ? PodNetwork::adopt(spec_, identity.pid) : Result<PodNetwork>(process.error());
+  auto space = switch_space();
+  const Status connected = space ? ok_status() : Status(space.error());
+  auto network = process ? PodNetwork::adopt(spec_, identity.pid, space ? *std::move(space) : UniqueFd())
+                         : Result<PodNetwork>(process.error());
   // A dead one that nobody has reaped yet still has its number and its identity, but no namespaces.
   pollfd dead{process ? process->get() : -1, POLLIN, 0};
   if (!process || ::poll(&dead, 1, 0) == 1) {
@@ -175,6 +195,10 @@ Status Shim::adopt() {
   init_pidfd_ = *std::move(process);
   surroundings_ = true;
   phase_ = Phase::kRunning;
+  if (!connected) {
+    taint(connected.error());
+    return {};
+  }
   if (::access(options_.layout.cut_state().c_str(), F_OK) == 0) {
     taint(make_error(ErrorCode::kInternal, "the shim died while an engine was working on the pod"));
     return {};

@@ -18,6 +18,8 @@ bool is_pod_name(std::string_view name) {
          std::all_of(name.begin() + 4, name.end(), [](char c) { return c >= '0' && c <= '9'; });
 }
 
+constexpr std::size_t kMaxHosts = 4096;
+
 bool is_safe_path(std::string_view path) {
   if (!path.starts_with('/') || path.size() > 4095 || path.find('\0') != std::string_view::npos) return false;
   const auto parts = split(path, '/');
@@ -28,7 +30,7 @@ bool has_nul(std::string_view text) { return text.find('\0') != std::string_view
 
 Result<std::vector<std::string>> parse_command(const JsonObject& object) {
   const JsonArray* list = json_find_array(object, "command");
-  if (list == nullptr || list->empty() || list->size() > 4096) return bad("command must have 1 to 4096 words");
+  if (list == nullptr || list->size() > 4096) return bad("command must have at most 4096 words");
   std::vector<std::string> command;
   for (const auto& word : *list) {
     if (!word.is_string() || has_nul(std::string(word.as_string()))) return bad("command must be strings");
@@ -99,6 +101,7 @@ Status parse_network(const JsonObject& object, PodSpec& spec) {
     return bad("network: '" + printable(spec.address) + "' is not an IPv4 address with a prefix of 8 to 30");
   }
   if (const JsonArray* hosts = json_find_array(*network, "hosts")) {
+    if (hosts->size() > kMaxHosts) return bad("network.hosts names more pods than an application may have");
     for (const auto& item : *hosts) {
       const JsonObject* host = item.if_object();
       if (host == nullptr) return bad("network.hosts must be objects");

@@ -35,7 +35,7 @@ struct PodSpec {
   std::string name;  ///< the application's, for people
   int incarnation = 0;
   std::string tenant = "default";
-  std::vector<std::string> command;
+  std::vector<std::string> command;  ///< empty: it only runs what other pods launch in it
   std::map<std::string, std::string> env;
   std::string workdir = "/";
   std::string user = "root";
@@ -47,7 +47,7 @@ struct PodSpec {
   std::vector<MountSpec> mounts;
   std::string address = "10.77.0.1";
   int prefix = 16;
-  std::vector<HostName> hosts;
+  std::vector<HostName> hosts;  ///< all pods of the application, this one included; empty: this one only
   bool egress = true;
   std::string base = "host";
   std::string engine = "criu";
@@ -55,6 +55,8 @@ struct PodSpec {
   std::string restore_checkpoint;  ///< empty: start from nothing
 
   [[nodiscard]] std::string uid() const { return application + "." + pod; }
+  /// Whether there are other pods that it is connected with.
+  [[nodiscard]] bool connected() const { return hosts.size() > 1; }
 };
 
 /// Checks every bound again: the agent does not trust that the server did.

@@ -16,11 +16,8 @@ namespace cacs::testing {
 namespace {
 
 using repository::FileInfo;
-using repository::LockMode;
-using repository::LockWait;
 using repository::ReadableFile;
 using repository::Storage;
-using repository::StorageLock;
 using repository::WritableFile;
 
 /// Of one request. libnfs 4 has 4 KiB to encode one of NFSv4 in.
@@ -250,9 +247,6 @@ class NfsStorage final : public Storage {
     CACS_ASSIGN(const FileInfo found, stat(directory));
     if (!found.directory) return make_error(ErrorCode::kConflict, "make " + whole + ": it is a file");
     return {};
-  }
-  Result<std::unique_ptr<StorageLock>> lock(LockMode /*mode*/, LockWait /*wait*/) override {
-    return make_error(ErrorCode::kUnsupported, "no locks over NFS here");
   }
   [[nodiscard]] bool shared_with_other_hosts() const override { return true; }
   [[nodiscard]] std::string boot_id() const override { return boot_id_; }

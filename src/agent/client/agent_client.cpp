@@ -137,6 +137,12 @@ Status Client::delete_checkpoint(std::string_view checkpoint) {
   return {};
 }
 
+Status Client::open_network(std::string_view uid, int incarnation) {
+  const JsonObject body{{"incarnation", incarnation}};
+  CACS_TRY(make({.method = "POST", .target = pod_path(uid) + "/network", .body = &body}));
+  return {};
+}
+
 Status Client::report_outcome(std::string_view uid, const JsonObject& body) {
   CACS_TRY(make({.method = "POST", .target = pod_path(uid) + "/outcome", .body = &body}));
   return {};

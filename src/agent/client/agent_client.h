@@ -24,6 +24,7 @@ class Client final : public cloud::NodeAgent {
   Result<JsonObject> put_pod(std::string_view uid, const JsonObject& spec) override;
   Result<JsonObject> get_pod(std::string_view uid) override;
   Status delete_pod(std::string_view uid, int incarnation) override;
+  Status open_network(std::string_view uid, int incarnation) override;
 
   Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) override;
   Result<JsonObject> thaw(std::string_view uid, std::string_view checkpoint, int incarnation) override;

@@ -125,6 +125,7 @@ TEST_F(AgentClientTest, MakesEveryCallOfTheContract) {
   expect_call(client.exec("u", body), "POST", "/v1/pods/u/exec", R"({"a":1})");
   expect_call(client.explain("u"), "GET", "/v1/pods/u/explain");
   EXPECT_TRUE(client.report_outcome("u", body).ok());
+  EXPECT_TRUE(client.open_network("u", 4).ok());
   EXPECT_TRUE(client.delete_pod("u", 4).ok());
   EXPECT_EQ(deleted_, "/v1/pods/u?incarnation=4");
   EXPECT_TRUE(client.delete_checkpoint("c").ok());
