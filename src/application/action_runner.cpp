@@ -7,6 +7,8 @@
 #include <mutex>
 #include <utility>
 
+#include "application/pod_request.h"
+
 namespace cacs::application {
 namespace {
 
@@ -32,6 +34,7 @@ class Run {
   ActionResult release();
   ActionResult start();
   ActionResult destroy();
+  ActionResult open_network();
   ActionResult begin_cut();
   ActionResult thaw();
   ActionResult store();
@@ -43,7 +46,6 @@ class Run {
 
   Result<cloud::Cloud*> cloud() const;
   Result<std::shared_ptr<cloud::NodeAgent>> agent_of(int pod) const;
-  JsonObject spec() const;
   ActionResult result(EventKind kind) const;
   ActionResult failed(EventKind kind, const Error& error) const;
   /// To be tried again where that may help; else the event that says it failed for good.
@@ -147,48 +149,10 @@ ActionResult Run::release() {
   return result(EventKind::kNodesReleased);
 }
 
-JsonObject Run::spec() const {
-  const Asr& asr = *context_.asr;
-  const JsonObject json = asr_to_stored_json(asr, true);
-  JsonArray command;
-  for (const std::string& word : asr.command) command.emplace_back(word);
-  JsonObject env;
-  for (const auto& [name, value] : asr.env) env[name] = value;
-  JsonArray files;
-  for (const AsrFile& file : asr.files) {
-    files.push_back(
-        JsonObject{{"path", file.path}, {"content", file.content}, {"mode", static_cast<std::int64_t>(file.mode)}});
-  }
-  const std::string pod = fmt::format("pod-{}", action_.pod);
-  return {
-      {"application", context_.application},
-      {"pod", pod},
-      {"name", asr.name},
-      {"incarnation", action_.incarnation},
-      {"tenant", context_.tenant},
-      {"command", std::move(command)},
-      {"env", std::move(env)},
-      {"workdir", asr.workdir},
-      {"user", asr.user},
-      {"files", std::move(files)},
-      {"resources", JsonObject{{"cpus", asr.cpus},
-                               {"memory_bytes", static_cast<std::int64_t>(asr.memory_bytes)},
-                               {"disk_bytes", static_cast<std::int64_t>(asr.disk_bytes)},
-                               {"pids", 0}}},
-      {"mounts", json.at("mounts")},
-      {"network", JsonObject{{"egress", asr.egress}, {"ports", JsonArray{}}, {"hosts", JsonArray{}}}},
-      {"base", asr.base},
-      {"engine", asr.engine},
-      {"engine_options", asr.engine_options},
-      {"external_connections", asr.reset_external_connections ? "reset" : "refuse"},
-      {"health", json.contains("health") ? json.at("health") : Json(nullptr)},
-      {"restore", action_.checkpoint.empty() ? Json(nullptr) : Json(JsonObject{{"checkpoint", action_.checkpoint}})}};
-}
-
 ActionResult Run::start() {
   const auto agent = agent_of(action_.pod);
   if (!agent.ok()) return failed(EventKind::kActionFailed, agent.error());
-  const auto view = (*agent)->put_pod(uid(action_.pod), spec());
+  const auto view = (*agent)->put_pod(uid(action_.pod), pod_request(context_, action_));
   if (!view.ok()) {
     // Nothing is wrong with the checkpoint: the engine may be mended while we go on trying.
     if (view.error().type == "engine-missing") return failed(EventKind::kActionFailed, view.error());
@@ -206,6 +170,19 @@ ActionResult Run::destroy() {
   const Status gone = (*agent)->delete_pod(uid(action_.pod), action_.incarnation);
   if (!gone.ok() && gone.error().code != ErrorCode::kNotFound) return failed(EventKind::kActionFailed, gone.error());
   return result(EventKind::kPodGone);
+}
+
+ActionResult Run::open_network() {
+  for (int pod = 0; pod < pods(); ++pod) {
+    const auto agent = agent_of(pod);
+    if (!agent.ok()) return failed(EventKind::kActionFailed, agent.error());
+    const Status opened = (*agent)->open_network(uid(pod), action_.incarnation);
+    // One that has ended meanwhile is told of by its agent; the others are to go on until that is judged.
+    const bool gone =
+        !opened && (opened.error().code == ErrorCode::kConflict || opened.error().code == ErrorCode::kNotFound);
+    if (!opened && !gone) return failed(EventKind::kActionFailed, opened.error());
+  }
+  return result(EventKind::kNetworkOpened);
 }
 
 ActionResult Run::begin_cut() {
@@ -399,6 +376,8 @@ ActionResult Run::run() {
       return start();
     case ActionKind::kDestroyPod:
       return destroy();
+    case ActionKind::kOpenNetwork:
+      return open_network();
     case ActionKind::kBeginCut:
       return begin_cut();
     case ActionKind::kThaw:

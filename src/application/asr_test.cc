@@ -147,7 +147,6 @@ TEST(Asr, EveryKindOfWrongValueIsNamed) {
 
 TEST(Asr, WhatIsNotBuiltYetIsRefusedNotIgnored) {
   const std::string_view cases[] = {
-      R"({"command": ["x"], "pods": 2})",
       R"({"command": ["x"], "nodes": {"count": 2}})",
       R"({"command": ["x"], "engine": "dmtcp"})",
       R"({"command": ["x"], "base": "debian"})",

@@ -46,6 +46,7 @@ class FakeAgent final : public cloud::NodeAgent {
     return node_->verify_checkpoint(checkpoint);
   }
   Status delete_checkpoint(std::string_view checkpoint) override { return node_->delete_checkpoint(checkpoint); }
+  Status open_network(std::string_view uid, int incarnation) override { return node_->open_network(uid, incarnation); }
   Status report_outcome(std::string_view, const JsonObject& body) override {
     node_->record_outcome(body);
     return {};
@@ -155,6 +156,9 @@ Result<JsonObject> FakeNode::put_pod(std::string_view uid, const JsonObject& spe
       return make_error(ErrorCode::kNotFound, "no checkpoint " + pod.restored_from);
     }
     pod.output = saved_output_[pod.restored_from];
+    const JsonObject* network = json_find_object(spec, "network");
+    const JsonArray* hosts = network == nullptr ? nullptr : json_find_array(*network, "hosts");
+    pod.open = hosts == nullptr || hosts->size() < 2;
   }
   pod.log_base = {{"stdout", pod.output["stdout"].size()}, {"stderr", pod.output["stderr"].size()}};
   pods_[std::string(uid)] = pod;
@@ -179,6 +183,15 @@ Status FakeNode::delete_pod(std::string_view uid, int incarnation) {
   pods_.erase(found);
   std::erase_if(cuts_, [&](const auto& cut) { return cut.second.uid == uid; });
   changed_.notify_all();
+  if (const auto told = answer({}); !told) return told.error();
+  return {};
+}
+
+Status FakeNode::open_network(std::string_view uid, int incarnation) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  CACS_ASSIGN(Pod * pod, current(uid, incarnation));
+  pod->open = true;
   if (const auto told = answer({}); !told) return told.error();
   return {};
 }

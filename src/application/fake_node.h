@@ -28,6 +28,7 @@ class FakeNode {
     JsonObject exit;
     Output output;
     JsonObject log_base;
+    bool open = true;  ///< its application's other pods hear it
   };
 
   // What the agent answers; see cloud/node_agent.h.
@@ -37,6 +38,7 @@ class FakeNode {
   Result<JsonObject> put_pod(std::string_view uid, const JsonObject& spec);
   Result<JsonObject> get_pod(std::string_view uid);
   Status delete_pod(std::string_view uid, int incarnation);
+  Status open_network(std::string_view uid, int incarnation);
   Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body);
   Result<JsonObject> thaw(std::string_view uid, std::string_view checkpoint, int incarnation);
   Result<JsonObject> abort_cut(std::string_view uid, std::string_view checkpoint, int incarnation);

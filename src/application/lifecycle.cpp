@@ -79,6 +79,10 @@ void Step::handle(const Event& event) {
     case EventKind::kPodTainted:
     case EventKind::kPodMissing:
       return handle_pod(event);
+    case EventKind::kNetworkOpened:
+      if (s_.stage != StartStage::kOpen || event.incarnation != s_.incarnation) return;
+      s_.failures = 0;
+      return run();
     case EventKind::kCutPrepared:
     case EventKind::kCutFailed:
     case EventKind::kCutThawed:
@@ -171,7 +175,7 @@ void Step::handle_pod(const Event& event) {
     case EventKind::kPodTainted:
       // Its agent is killing it. It is never resumed and never saved: the whole application goes back.
       if (pod.status != PodStatus::kStarting && pod.status != PodStatus::kRunning) return;
-      if (s_.phase == Phase::kRunning || s_.stage == StartStage::kStart) {
+      if (s_.phase == Phase::kRunning || is_starting(s_)) {
         recover(fmt::format("pod-{} was left in doubt by its engine", event.pod));
       }
       return;
@@ -193,20 +197,16 @@ void Step::pod_ended(Pod& pod, const PodExit& exit) {
 }
 
 void Step::judge_exits() {
-  const bool starting = s_.stage == StartStage::kStart;
-  if (s_.phase != Phase::kRunning && s_.phase != Phase::kSuspending && !starting) return;
-  const Pod* failed = nullptr;
-  bool all_done = true;
-  for (const Pod& pod : s_.pods) {
-    const bool dead = pod.status == PodStatus::kDead;
-    all_done = all_done && dead && pod.exit && pod.exit->success();
-    if (dead && pod.exit && !pod.exit->success()) failed = &pod;
-  }
-  if (all_done) return complete();
-  if (failed == nullptr || s_.phase == Phase::kSuspending) return;
+  if (s_.phase != Phase::kRunning && s_.phase != Phase::kSuspending && !is_starting(s_)) return;
+  const auto ended = [](const Pod& pod) { return pod.status == PodStatus::kDead && pod.exit; };
+  // The command runs in the first pod; the others run what it launches there, and have no end of their own.
+  const bool first_ended = ended(s_.pods.front());
+  if (first_ended && s_.pods.front().exit->success()) return complete();
+  const auto failed = first_ended ? s_.pods.begin() : std::find_if(s_.pods.begin(), s_.pods.end(), ended);
+  if (failed == s_.pods.end() || s_.phase == Phase::kSuspending) return;
   const PodExit exit = *failed->exit;
   const Policy& policy = s_.policy;
-  const bool again = exit.kind == ExitKind::kUnknown ||
+  const bool again = exit.kind == ExitKind::kUnknown || (exit.kind == ExitKind::kExited && !first_ended) ||
                      (exit.kind == ExitKind::kSignaled && policy.restart_on_signal) ||
                      (exit.kind == ExitKind::kOom && policy.restart_on_oom) ||
                      (exit.kind == ExitKind::kExited && policy.restart_on_codes.contains(exit.code));
@@ -222,7 +222,7 @@ void Step::complete() {
 }
 
 void Step::start_failed(const Event& event) {
-  if (s_.stage != StartStage::kStart) return;
+  if (!is_starting(s_)) return;
   const std::string story = event.error.to_string();
   Checkpoint* source = s_.source.empty() ? nullptr : find(s_.source);
   const bool unusable = event.error.code == ErrorCode::kCorrupt || event.error.code == ErrorCode::kUnsupported ||

@@ -67,6 +67,7 @@ enum class PodStatus {
   kRunning,     ///< its agent said so
   kDead,        ///< has ended; its output is still on the node
   kDestroying,  ///< DestroyPod was asked for
+  kWaiting,     ///< for the others to run; an earlier incarnation may be dead on its node
 };
 
 struct Pod {
@@ -134,8 +135,9 @@ struct Outcome {
   friend bool operator==(const Outcome&, const Outcome&) = default;
 };
 
-/// Where a start or restart stands. Only in kReady and kRestarting other than kNone.
-enum class StartStage { kNone, kQuiesce, kDestroy, kBackoff, kStart };
+/// Where a start or restart stands. Only in kReady and kRestarting other than kNone. In kOpen all pods are restored and
+/// closed off from each other: nobody answers in the name of a process that is not back yet.
+enum class StartStage { kNone, kQuiesce, kDestroy, kBackoff, kStart, kOpen };
 
 struct State {
   Policy policy;
@@ -176,6 +178,7 @@ enum class EventKind {
   kNodesPrepared,
   kNodesReleased,
   kPodGone,             ///< pod, incarnation
+  kNetworkOpened,       ///< incarnation
   kCutPrepared,         ///< checkpoint; all pods are frozen and dumped
   kCutFailed,           ///< checkpoint, error
   kCutThawed,           ///< checkpoint
@@ -206,6 +209,7 @@ enum class ActionKind {
   kReleaseNodes,
   kStartPod,
   kDestroyPod,
+  kOpenNetwork,
   kBeginCut,
   kThaw,
   kStore,
@@ -279,6 +283,10 @@ enum class Mutation {
   kCommitBeforeStored,
   kRestartFromNothing,
   kRestartUnchecked,
+  kLauncherFirst,
+  kOpenEarly,
+  kForgetOpen,
+  kForgetWorkers,
 };
 
 State initial_state(const Policy& policy);

@@ -34,7 +34,7 @@ void Step::request_checkpoint(const Event& event) {
   if (event.requester && is_known(*event.requester)) return;
   if (find(event.checkpoint) != nullptr) return;
   // A program may ask before its agent's word that the pod runs has come through.
-  const bool starting = s_.stage == StartStage::kStart && event.reason == CheckpointReason::kApplication;
+  const bool starting = is_starting(s_) && event.reason == CheckpointReason::kApplication;
   if (s_.phase != Phase::kRunning && !starting) {
     if (event.requester) return tell(*event.requester, event.checkpoint, "the application is not running");
     refusal_ = conflict(fmt::format("no checkpoint can be taken: the application is {}", phase_name(s_.phase)),

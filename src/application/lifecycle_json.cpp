@@ -140,7 +140,7 @@ Status each_object(const JsonObject& object, std::string_view name, Read read) {
 
 Status read_lists(const JsonObject& object, State& state) {
   CACS_TRY(each_object(object, "pods", [&](const JsonObject& json) -> Status {
-    CACS_ASSIGN(const PodStatus status, enumerator(json, "status", PodStatus::kDestroying));
+    CACS_ASSIGN(const PodStatus status, enumerator(json, "status", PodStatus::kWaiting));
     CACS_ASSIGN(const std::optional<PodExit> exit, exit_from(json));
     state.pods.push_back({status, static_cast<int>(json_int_or(json, "incarnation", 0)), exit});
     return ok_status();
@@ -219,7 +219,7 @@ Result<State> state_from_json(const JsonObject& object) {
   CACS_ASSIGN(state.policy, policy_from(object));
   CACS_ASSIGN(state.phase, enumerator(object, "phase", Phase::kGone));
   CACS_ASSIGN(state.nodes, enumerator(object, "nodes", NodesStatus::kReleasing));
-  CACS_ASSIGN(state.stage, enumerator(object, "stage", StartStage::kStart));
+  CACS_ASSIGN(state.stage, enumerator(object, "stage", StartStage::kOpen));
   CACS_ASSIGN(state.exit, exit_from(object));
   state.reason = json_string_or(object, "reason", "");
   state.incarnation = static_cast<int>(json_int_or(object, "incarnation", 0));

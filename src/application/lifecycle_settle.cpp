@@ -7,7 +7,8 @@ namespace cacs::application::internal {
 
 void Step::destroy_live() {
   for (Pod& pod : s_.pods) {
-    if (pod.status == PodStatus::kStarting || pod.status == PodStatus::kRunning) pod.status = PodStatus::kDestroying;
+    const bool here = pod.status == PodStatus::kStarting || pod.status == PodStatus::kRunning;
+    if (here || pod.status == PodStatus::kWaiting) pod.status = PodStatus::kDestroying;
   }
 }
 
@@ -15,7 +16,14 @@ void Step::start_pods() {
   ++s_.incarnation;
   s_.exit.reset();
   for (Pod& pod : s_.pods) pod = {.status = PodStatus::kStarting, .incarnation = s_.incarnation, .exit = {}};
+  // The command is not to find pods missing that it launches in. Of a restored one all come back at once.
+  if (s_.source.empty() && mutation_ != Mutation::kLauncherFirst) s_.pods.front().status = PodStatus::kWaiting;
   s_.stage = StartStage::kStart;
+}
+
+void Step::run() {
+  enter(Phase::kRunning, s_.source.empty() ? "" : "restored from " + s_.source);
+  judge_exits();
 }
 
 void Step::choose_and_start() {
@@ -56,13 +64,24 @@ bool Step::settle_start() {
       return true;
     case StartStage::kBackoff:
       return false;  // its timer moves it on
+    case StartStage::kOpen:
+      return false;  // its action moves it on
     case StartStage::kStart: {
-      const bool up = std::all_of(s_.pods.begin(), s_.pods.end(), [](const Pod& pod) {
+      const auto is_up = [](const Pod& pod) {
         return pod.status == PodStatus::kRunning || pod.status == PodStatus::kDead;
-      });
-      if (!up) return false;
-      enter(Phase::kRunning, s_.source.empty() ? "" : "restored from " + s_.source);
-      judge_exits();
+      };
+      Pod& first = s_.pods.front();
+      if (first.status == PodStatus::kWaiting && std::all_of(s_.pods.begin() + 1, s_.pods.end(), is_up)) {
+        first.status = PodStatus::kStarting;
+        return true;
+      }
+      const bool up = std::all_of(s_.pods.begin(), s_.pods.end(), is_up);
+      if (!up && !(mutation_ == Mutation::kOpenEarly && !s_.source.empty() && s_.pods.size() > 1)) return false;
+      if (s_.source.empty() || s_.pods.size() == 1 || mutation_ == Mutation::kForgetOpen) {
+        run();
+      } else {
+        s_.stage = StartStage::kOpen;
+      }
       return true;
     }
   }
@@ -130,6 +149,10 @@ bool Step::settle_once() {
       }
       return false;
     }
+    case Phase::kCompleted:
+      // Those that the command launched in. A checkpoint whose files are taken may still be stored.
+      if (!s_.cut && mutation_ != Mutation::kForgetWorkers) destroy_live();
+      return false;
     case Phase::kTerminating:
       return settle_end();
     default:

@@ -41,6 +41,7 @@ class Simulation {
     Life life = Life::kRunning;
     PodExit exit;
     Error error;
+    bool open = true;  ///< others hear it
   };
   struct SimCut {
     bool prepared = false;
@@ -80,6 +81,7 @@ class Simulation {
   Event execute(const Action& action);
   Event execute_nodes(const Action& action);
   Event execute_start(const Action& action);
+  Event execute_open(const Action& action);
   Event execute_cut(const Action& action);
   Event execute_delete(const Action& action);
   Event execute_check(const Action& action);

@@ -77,7 +77,8 @@ INSTANTIATE_TEST_SUITE_P(All, PlantedMutation,
                                          Mutation::kForgetAttempts, Mutation::kDeleteRestoreSource,
                                          Mutation::kStartBeforeDestroyed, Mutation::kDropRetry, Mutation::kForgetAbort,
                                          Mutation::kCommitBeforeStored, Mutation::kRestartFromNothing,
-                                         Mutation::kRestartUnchecked));
+                                         Mutation::kRestartUnchecked, Mutation::kLauncherFirst, Mutation::kOpenEarly,
+                                         Mutation::kForgetOpen, Mutation::kForgetWorkers));
 
 class PlantedDriverFault : public testing::TestWithParam<DriverFault> {};
 

@@ -44,6 +44,8 @@ Event Simulation::execute(const Action& action) {
       if (it != pods_.end() && it->second.incarnation <= action.incarnation) pods_.erase(it);
       return Event{.kind = EventKind::kPodGone, .pod = action.pod, .incarnation = action.incarnation};
     }
+    case ActionKind::kOpenNetwork:
+      return execute_open(action);
     case ActionKind::kDeleteCheckpoint:
       return execute_delete(action);
     case ActionKind::kCheckCheckpoint:
@@ -139,6 +141,15 @@ Event Simulation::execute_start(const Action& action) {
       pod.life = Life::kFailed;
       pod.error = make_error(chance(50) ? ErrorCode::kNoSpace : ErrorCode::kInternal, "could not be made");
     }
+    pod.open = action.checkpoint.empty() || memory_.policy.pods == 1;
+    if (action.pod == 0 && action.checkpoint.empty() && is_wanted(memory_, action)) {
+      for (int i = 1; i < memory_.policy.pods; ++i) {
+        const auto other = pods_.find(i);
+        if (other == pods_.end() || other->second.incarnation != incarnation) {
+          broken("the command was started before the pods that it launches in");
+        }
+      }
+    }
     pods_[action.pod] = pod;
   }
   const SimPod& pod = pods_[action.pod];
@@ -147,6 +158,20 @@ Event Simulation::execute_start(const Action& action) {
   if (pod.life == Life::kFailed) return result;
   result.kind = pod.life == Life::kDead ? EventKind::kPodExited : EventKind::kPodRunning;
   return result;
+}
+
+Event Simulation::execute_open(const Action& action) {
+  if (!calm_ && chance(10)) {
+    return Event{
+        .kind = EventKind::kActionFailed, .error = make_error(ErrorCode::kUnavailable, "no answer"), .action = action};
+  }
+  for (int i = 0; i < memory_.policy.pods; ++i) {
+    const auto pod = pods_.find(i);
+    const bool there = pod != pods_.end() && pod->second.incarnation == action.incarnation;
+    if (!there && is_wanted(memory_, action)) broken("the network was opened before every pod was back");
+    if (there) pod->second.open = true;
+  }
+  return Event{.kind = EventKind::kNetworkOpened, .incarnation = action.incarnation};
 }
 
 Event Simulation::execute_cut(const Action& action) {
@@ -376,10 +401,15 @@ void Simulation::check_calm() {
       for (std::size_t i = 0; i < memory_.pods.size(); ++i) {
         const auto pod = pods_.find(static_cast<int>(i));
         if (pod == pods_.end() || pod->second.incarnation != memory_.incarnation) broken("RUNNING without its pods");
+        if (pod != pods_.end() && !pod->second.open) broken("RUNNING with a pod that nobody hears");
       }
-      [[fallthrough]];
+      break;
     case Phase::kCompleted:
     case Phase::kError:
+      for (const auto& [index, pod] : pods_) {
+        if (alive(pod)) broken("the application has ended, but a pod of it lives");
+      }
+      break;
     case Phase::kSuspended:
     case Phase::kGone:
       break;

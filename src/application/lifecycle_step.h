@@ -12,6 +12,10 @@
 namespace cacs::application::internal {
 
 /// One step: a copy of the state being changed, and what comes out beside it.
+inline bool is_starting(const State& state) {
+  return state.stage == StartStage::kStart || state.stage == StartStage::kOpen;
+}
+
 class Step {
  public:
   Step(State state, Mutation mutation) : s_(std::move(state)), mutation_(mutation) {}
@@ -67,6 +71,7 @@ class Step {
   void destroy_live();
   void choose_and_start();
   void start_pods();
+  void run();
   [[nodiscard]] bool quiet() const;
   Checkpoint* find(std::string_view id);
 

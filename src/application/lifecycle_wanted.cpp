@@ -72,6 +72,9 @@ std::vector<Action> wanted(const State& state) {
   std::vector<Action> out;
   want_nodes(state, out);
   want_pods(state, out);
+  if (state.stage == StartStage::kOpen) {
+    out.push_back({.kind = ActionKind::kOpenNetwork, .incarnation = state.incarnation});
+  }
   if (state.cut) {
     out.push_back({.kind = cut_action(state.cut->stage),
                    .incarnation = find_checkpoint(state, state.cut->checkpoint)->incarnation,
@@ -116,6 +119,8 @@ std::string lane_of(const Action& action) {
     case ActionKind::kStartPod:
     case ActionKind::kDestroyPod:
       return fmt::format("pod-{}", action.pod);
+    case ActionKind::kOpenNetwork:
+      return "network";
     case ActionKind::kBeginCut:
     case ActionKind::kThaw:
     case ActionKind::kStore:

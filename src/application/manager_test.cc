@@ -69,6 +69,29 @@ TEST_F(ManagerTest, RunsSavesAndCompletes) {
   expect_nothing_left();
 }
 
+TEST_F(ManagerTest, SeveralPodsComeBackTogetherAndEndWithTheFirst) {
+  Asr wanted = asr();
+  wanted.pods = 3;
+  const std::string id = submit(wanted);
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  EXPECT_EQ(node().pods(), 3U);
+  const std::string saved = checkpoint(id).checkpoint;
+  node().exit_pod(pod_uid(id, 2), "signaled", 9);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  for (int pod = 0; pod < 3; ++pod) {
+    const auto there = node().pod(pod_uid(id, pod));
+    ASSERT_TRUE(there.has_value());
+    EXPECT_EQ(there->incarnation, 2);
+    EXPECT_EQ(there->restored_from, saved);
+    EXPECT_TRUE(there->open);
+  }
+  node().exit_pod(pod_uid(id, 0), "exited", 0);
+  ASSERT_TRUE(wait_state(id, "COMPLETED"));
+  EXPECT_TRUE(wait_until([&] { return node().pods() == 1; })) << "the others have nothing to run any more";
+  remove(id);
+  expect_nothing_left();
+}
+
 TEST_F(ManagerTest, ComesBackFromTheNewestCheckpointAndGivesUpInTheEnd) {
   Asr wanted = asr();
   wanted.recovery_max_attempts = 2;

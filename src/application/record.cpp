@@ -17,6 +17,7 @@ std::optional<WallTime> time_from(const JsonObject& object, std::string_view nam
 std::string_view pod_state(const Pod& pod) {
   switch (pod.status) {
     case PodStatus::kNone:
+    case PodStatus::kWaiting:
       return "NONE";
     case PodStatus::kStarting:
       return "CREATING";

@@ -30,7 +30,6 @@ Status refuse_unoffered(const Asr& asr, const Offers& offers) {
 
 Status refuse_unsupported(const Asr& asr) {
   const Refusal list[] = {
-      {asr.pods > 1, "pods", "more than one pod", "leave it out or give 1"},
       {asr.node_count > 1, "nodes.count", "more than one node", "leave it out or give 1"},
       {asr.engine != "criu", "engine", "an engine other than criu", R"(leave it out or give "criu")"},
       {asr.base != "host", "base", "a base other than the host's root", R"(leave it out or give "host")"},

@@ -58,12 +58,13 @@ TEST(MakeAsr, HasWhatWasAskedForAndNothingElse) {
                            .workdir = "/job/",
                            .interval = "2m",
                            .keep = 3,
+                           .pods = 3,
                            .cpus = 2,
                            .memory = "2GiB",
                            .mounts = {"/scratch:/data:ro"},
                            .time_limit = "8h"};
   const auto expected = parse_json_object(R"({"name":"melt","command":["lmp","-in","in.melt"],"workdir":"/job",
-      "env":{"A":"b=c"},"resources":{"cpus":2E0,"memory":"2GiB"},
+      "env":{"A":"b=c"},"pods":3,"resources":{"cpus":2E0,"memory":"2GiB"},
       "mounts":[{"source":"/scratch","target":"/data","mode":"ro"}],
       "checkpoint":{"interval":"2m","keep":3},"time_limit":"8h"})",
                                           "expected");

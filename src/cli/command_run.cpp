@@ -35,8 +35,13 @@ void add_run_options(CLI::App& app, RunRequest& request) {
   interval->type_name("DURATION");
   app.add_flag("--no-checkpoint", request.no_checkpoint, "take no periodic checkpoints")->excludes(interval);
   app.add_option("--keep", request.keep, "checkpoints to keep")->type_name("N")->check(CLI::Range(1, 10'000));
-  app.add_option("--cpus", request.cpus, "processors it may use")->type_name("N")->check(CLI::PositiveNumber);
-  app.add_option("--memory", request.memory, "memory it may use")->type_name("SIZE");
+  app.add_option("--pods", request.pods, "pods it has: the program starts in the first, mpirun finds the others")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
+  app.add_option("--cpus", request.cpus, "processors it may use, in each pod")
+      ->type_name("N")
+      ->check(CLI::PositiveNumber);
+  app.add_option("--memory", request.memory, "memory it may use, in each pod")->type_name("SIZE");
   app.add_option("--mount", request.mounts, "a directory of the host to show it")
       ->type_name("SRC:DST[:ro]")
       ->take_all()

@@ -75,6 +75,7 @@ Result<JsonObject> make_asr(const RunRequest& request) {
   if (!env.empty()) asr["env"] = std::move(env);
   if (!request.user.empty()) asr["user"] = request.user;
   if (!request.cloud.empty()) asr["cloud"] = request.cloud;
+  if (request.pods > 0) asr["pods"] = request.pods;
   JsonObject resources;
   if (request.cpus > 0) resources["cpus"] = request.cpus;
   if (!request.memory.empty()) {

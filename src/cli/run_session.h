@@ -22,6 +22,7 @@ struct RunRequest {
   std::string interval;
   bool no_checkpoint = false;
   int keep = 0;  ///< 0: the server's default
+  int pods = 0;  ///< 0: one
   double cpus = 0;
   std::string memory;
   std::vector<std::string> mounts;  ///< SRC:DST[:ro]
