@@ -16,9 +16,9 @@ enum class GateMode {
 };
 enum class GateWait { kBlock, kFail };
 
-/// For how long a collector that waits keeps new writers out, so that those inside come to an end. A writer that is kept
-/// out may be the one that another inside waits for: so a turn ends, the writers go in, and after a pause of the same
-/// length comes the next turn, twice as long.
+/// For how long a collector that waits keeps new writers out, so that those inside come to an end. A writer that is
+/// kept out may be the one that another inside waits for: so a turn ends, the writers go in, and after a pause of the
+/// same length comes the next turn, twice as long.
 struct GateTurns {
   std::chrono::milliseconds first{1000};
   std::chrono::milliseconds longest{120000};

@@ -22,7 +22,8 @@ namespace cacs::repository {
 
 /// Which packs there are, and the sparse index over them (after Lillibridge et al., FAST 2009): of each pack some ids
 /// are *hooks*, one for about 64 pages; whoever meets one loads the pack's whole table and finds its neighbours there.
-/// In memory: about 100 bytes a pack and 20 a hook, that is some 80 KiB for each GiB stored. Any thread.
+/// In memory: about 100 bytes a pack and 16 to 32 a hook (a table that doubles), that is 65 to 135 KiB for each GiB
+/// stored. Any thread.
 class PackCatalog {
  public:
   struct Pack {

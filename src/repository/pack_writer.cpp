@@ -157,8 +157,7 @@ Status PackWriter::write_pending() {
   for (Segment& segment : pending_) {
     const bool learned = segment.kind != StreamKind::kMetadata;
     if (learned) segment.data_class = data_class(segment.raw);
-    segment.way =
-        learned ? store_.compression().choose(compression_stream(segment), segment.raw.size()) : kMetadataWay;
+    segment.way = learned ? store_.compression().choose(compression_stream(segment), segment.raw.size()) : kMetadataWay;
   }
   const auto begun = Clock::now();
   pool_.run(pending_.size(),

@@ -5,6 +5,7 @@
 
 #include "base/io.h"
 #include "base/text.h"
+#include "e2e/melt.h"
 #include "e2e/service.h"
 
 namespace cacs::e2e {
@@ -105,22 +106,8 @@ TEST_F(ProgramsTest, AnNs3Simulation) {
 }
 
 TEST_F(ProgramsTest, Lammps) {
-  const std::string input =
-      "units lj\natom_style atomic\nlattice fcc 0.8442\nregion box block 0 8 0 8 0 8\ncreate_box 1 box\n"
-      "create_atoms 1 box\nmass 1 1.0\nvelocity all create 3.0 87287\npair_style lj/cut 2.5\npair_coeff 1 1 1.0 1.0 "
-      "2.5\n"
-      "neighbor 0.3 bin\nneigh_modify every 20 delay 0 check no\nfix 1 all nve\nthermo 100\nrun 8000\n";
+  const std::string input = melt_input(8000);
   ASSERT_TRUE(write_file_durably(dir_ / "in.melt", input).ok());
-  const auto thermo = [](const std::string& text) {
-    std::string lines;
-    for (const auto& line : split(text, '\n')) {
-      const auto words = split(trim(line), ' ');
-      if (!words.empty() && !words[0].empty() && words[0].find_first_not_of("0123456789") == std::string::npos) {
-        lines += line + "\n";
-      }
-    }
-    return lines;
-  };
   const std::string reference =
       undisturbed({"env", "OMP_NUM_THREADS=1", "lmp", "-in", (dir_ / "in.melt").string(), "-log", "none"});
   JsonObject asr{{"command", JsonArray{"lmp", "-in", "/job/in.melt", "-log", "none"}},

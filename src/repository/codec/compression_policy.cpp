@@ -77,9 +77,11 @@ double CompressionPolicy::cost(const Stream& stream, std::size_t way) const {
   return estimate.seconds_per_byte + estimate.ratio * storing();
 }
 
-/// Of what was measured; of all, where nothing was. That nothing shrinks when nothing is done to it need not be measured.
+/// Of what was measured; of all, where nothing was. That nothing shrinks when nothing is done to it need not be
+/// measured.
 std::size_t CompressionPolicy::cheapest(const Stream& stream) const {
-  const bool any = std::any_of(stream.ways.begin() + 1, stream.ways.end(), [](const Estimate& e) { return e.measured; });
+  const bool any =
+      std::any_of(stream.ways.begin() + 1, stream.ways.end(), [](const Estimate& e) { return e.measured; });
   if (!any && upload_bytes_ < 2 * kBelievedBytes) return kFirst;
   std::size_t best = kNone;
   for (std::size_t way = 1; way < kWays; ++way) {

@@ -1,0 +1,98 @@
+// Applications of several pods: saved twice while they run, then killed in all their pods, and brought back from the
+// second checkpoint into new namespaces. Their results must be those of an undisturbed run.
+
+#include <unistd.h>
+
+#include "base/io.h"
+#include "base/process.h"
+#include "e2e/melt.h"
+#include "e2e/service.h"
+
+namespace cacs::e2e {
+namespace {
+
+class DistributedTest : public ServiceTest {
+ protected:
+  /// Saves at `first` and at `second` in its output, kills all in every pod, waits for the end; the whole output.
+  std::string disturb(const JsonObject& asr, const std::string& first, const std::string& second) {
+    const std::string id = submit(asr);
+    EXPECT_TRUE(wait_output(id, first)) << story(id);
+    checkpoint(id);
+    EXPECT_TRUE(wait_output(id, second)) << story(id);
+    const std::string newest = checkpoint(id);
+    EXPECT_GE(kill_program(id, "cacs-init"), json_int_or(asr, "pods", 0));
+    wait_state(id, "COMPLETED", std::chrono::seconds(180));
+    EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 2) << "it was not restored once";
+    return output(id);
+  }
+  std::string story(const std::string& id) { return output(id) + output(id, "stderr"); }
+};
+
+TEST_F(DistributedTest, AStreamWithFullBuffersBothWays) {
+  const std::string stream = program("stream");
+  const std::string command =
+      "/.cacs/cacs-rsh pod-1 " + stream + " serve 7001 120 & " + stream + " connect pod-1 7001 120 && wait $!";
+  const std::string out =
+      disturb({{"command", JsonArray{"sh", "-c", command}}, {"pods", 2}}, "connect: 8 MiB\n", "connect: 24 MiB\n");
+  EXPECT_NE(out.find("connect: result ok"), std::string::npos) << out;
+  EXPECT_NE(out.find("serve: result ok"), std::string::npos) << out;
+}
+
+/// LAMMPS over four ranks, as its users start it.
+class Melt : public DistributedTest, public testing::WithParamInterface<int> {};
+
+TEST_P(Melt, OverSeveralPods) {
+  constexpr int kSteps = 3000;  // ranks that share a processor wait for each other at every step
+  const std::string input = melt_input(kSteps);
+  ASSERT_TRUE(write_file_durably(dir_ / "in.melt", input).ok());
+  const auto reference =
+      run_command({.argv = {"env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1",
+                            "mpirun", "--oversubscribe", "--mca", "btl", "tcp,self", "-np", "4", "lmp", "-in",
+                            (dir_ / "in.melt").string(), "-log", "none"},
+                   .cwd = "/tmp"},
+                  std::chrono::seconds(120));
+  ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
+  const std::string out =
+      disturb({{"command", JsonArray{"mpirun", "-np", "4", "lmp", "-in", "/job/in.melt", "-log", "none"}},
+               {"env", JsonObject{{"OMP_NUM_THREADS", "1"}}},
+               {"files", JsonArray{JsonObject{{"path", "/job/in.melt"}, {"content", input}}}},
+               {"workdir", "/job"},
+               {"pods", GetParam()}},
+              "\n     100 ", "\n     300 ");
+  EXPECT_EQ(thermo(out), thermo(reference->out));
+  EXPECT_GT(thermo(out).size(), 500U);
+}
+
+INSTANTIATE_TEST_SUITE_P(Distributed, Melt, testing::Values(2, 4),
+                         [](const auto& kind) { return std::to_string(kind.param) + "Pods"; });
+
+TEST_F(DistributedTest, CommandsAreLaunchedInOtherPods) {
+  const std::string script = R"(
+    rsh=/.cacs/cacs-rsh
+    echo through | $rsh pod-1 cat
+    $rsh pod-1 'exit 7'; echo status $?
+    $rsh pod-1 'kill -9 $$'; echo status $?
+    head -c 3000000 /dev/urandom > /tmp/r; $rsh pod-1 cat < /tmp/r | cmp - /tmp/r && echo same
+    $rsh -n pod-1 'yes | head -c 3000000' | wc -c
+    $rsh -n -l somebody -o 'Some Option' pod-1 hostname
+    $rsh pod-1 'echo aside >&2' 2>&1 >/dev/null
+    $rsh pod-9 true 2>/dev/null; echo status $?
+    echo $CACS_POD of $CACS_PODS
+  )";
+  const std::string id = submit({{"command", JsonArray{"sh", "-c", script}}, {"pods", 2}});
+  wait_state(id, "COMPLETED");
+  EXPECT_EQ(output(id), "through\nstatus 7\nstatus 137\nsame\n3000000\npod-1\naside\nstatus 255\npod-0 of 2\n");
+}
+
+TEST_F(DistributedTest, PodsOfOneApplicationDoNotReachThoseOfAnother) {
+  const std::string first = submit({{"command", JsonArray{"sleep", "1000"}}, {"pods", 2}});
+  wait_state(first, "RUNNING");
+  const std::string second =
+      submit({{"command",
+               JsonArray{"sh", "-c", "/.cacs/cacs-rsh pod-1 'echo $CACS_APPLICATION from $(hostname)'; sleep 1000"}},
+              {"pods", 2}});
+  EXPECT_TRUE(wait_output(second, second + " from pod-1\n")) << story(second);
+}
+
+}  // namespace
+}  // namespace cacs::e2e

@@ -1,0 +1,30 @@
+#pragma once
+
+#include <string>
+
+#include "base/text.h"
+
+namespace cacs::e2e {
+
+/// LAMMPS' Lennard-Jones melt, of so many steps.
+inline std::string melt_input(int steps) {
+  return "units lj\natom_style atomic\nlattice fcc 0.8442\nregion box block 0 8 0 8 0 8\ncreate_box 1 box\n"
+         "create_atoms 1 box\nmass 1 1.0\nvelocity all create 3.0 87287\npair_style lj/cut 2.5\npair_coeff 1 1 1.0 1.0 "
+         "2.5\nneighbor 0.3 bin\nneigh_modify every 20 delay 0 check no\nfix 1 all nve\nthermo 100\n"
+         "thermo_modify flush yes\nrun " +
+         std::to_string(steps) + "\n";
+}
+
+/// The lines of its output that are its result.
+inline std::string thermo(const std::string& output) {
+  std::string lines;
+  for (const auto& line : split(output, '\n')) {
+    const auto words = split(trim(line), ' ');
+    if (!words.empty() && !words[0].empty() && words[0].find_first_not_of("0123456789") == std::string::npos) {
+      lines += line + "\n";
+    }
+  }
+  return lines;
+}
+
+}  // namespace cacs::e2e
