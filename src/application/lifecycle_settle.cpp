@@ -62,10 +62,9 @@ bool Step::settle_start() {
       }
       choose_and_start();
       return true;
-    case StartStage::kBackoff:
-      return false;  // its timer moves it on
-    case StartStage::kOpen:
-      return false;  // its action moves it on
+    case StartStage::kBackoff:  // its timer moves it on
+    case StartStage::kOpen:     // its action does
+      return false;
     case StartStage::kStart: {
       const auto is_up = [](const Pod& pod) {
         return pod.status == PodStatus::kRunning || pod.status == PodStatus::kDead;

@@ -58,7 +58,7 @@ int connect_to(const struct in_addr& address) {
     close(fd);
     errno = error;
     if ((error != ECONNREFUSED && error != EHOSTUNREACH && error != ETIMEDOUT) || round == 300) return -1;
-    const struct timespec pause = {0, 100 * 1000 * 1000};
+    const struct timespec pause = {0, 100000000};
     nanosleep(&pause, nullptr);
   }
 }

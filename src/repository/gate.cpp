@@ -87,7 +87,7 @@ class FileGate final : public Gate {
       if (taken) return Locked::kYes;
       if (taken.error().code != ErrorCode::kUnavailable) return taken.error();
       const auto left = end - std::chrono::steady_clock::now();
-      if (left <= left.zero()) return Locked::kNo;
+      if (left.count() <= 0) return Locked::kNo;
       if (!clock_->sleep_for(std::min<std::chrono::nanoseconds>(left, kLook), stop)) return Locked::kStopped;
     }
   }
