@@ -42,9 +42,9 @@ TEST_F(DistributedTest, AStreamWithFullBuffersBothWays) {
 class Melt : public DistributedTest, public testing::WithParamInterface<int> {};
 
 TEST_P(Melt, OverSeveralPods) {
-  constexpr int kSteps = 3000;  // ranks that share a processor wait for each other at every step
-  const std::string input = melt_input(kSteps);
-  ASSERT_TRUE(write_file_durably(dir_ / "in.melt", input).ok());
+  constexpr int kBlocks = 60;
+  const std::string input = melt_in_blocks(kBlocks, "0.5");
+  ASSERT_TRUE(write_file_durably(dir_ / "in.melt", melt_in_blocks(kBlocks, "0")).ok());
   const auto reference =
       run_command({.argv = {"env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1",
                             "mpirun", "--oversubscribe", "--mca", "btl", "tcp,self", "-np", "4", "lmp", "-in",

@@ -15,6 +15,14 @@ inline std::string melt_input(int steps) {
          std::to_string(steps) + "\n";
 }
 
+/// The same in blocks of 100 steps with a pause after each, so that it takes a time that does not hang on the machine.
+inline std::string melt_in_blocks(int blocks, const std::string& pause) {
+  std::string text = melt_input(0);
+  text.erase(text.rfind("run "));
+  return text + "variable i loop " + std::to_string(blocks) + "\nlabel again\nrun 100\nshell sleep " + pause +
+         "\nnext i\njump SELF again\n";
+}
+
 /// The lines of its output that are its result.
 inline std::string thermo(const std::string& output) {
   std::string lines;
