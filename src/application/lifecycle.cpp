@@ -202,11 +202,14 @@ void Step::judge_exits() {
   // The command runs in the first pod; the others run what it launches there, and have no end of their own.
   const bool first_ended = ended(s_.pods.front());
   if (first_ended && s_.pods.front().exit->success()) return complete();
-  const auto failed = first_ended ? s_.pods.begin() : std::find_if(s_.pods.begin(), s_.pods.end(), ended);
+  // Where one of those died, the command's own failure is what came of that.
+  const auto other = std::find_if(s_.pods.begin() + 1, s_.pods.end(), ended);
+  const bool lost_other = other != s_.pods.end();
+  const auto failed = first_ended && !lost_other ? s_.pods.begin() : other;
   if (failed == s_.pods.end() || s_.phase == Phase::kSuspending) return;
   const PodExit exit = *failed->exit;
   const Policy& policy = s_.policy;
-  const bool again = exit.kind == ExitKind::kUnknown || (exit.kind == ExitKind::kExited && !first_ended) ||
+  const bool again = exit.kind == ExitKind::kUnknown || (exit.kind == ExitKind::kExited && lost_other) ||
                      (exit.kind == ExitKind::kSignaled && policy.restart_on_signal) ||
                      (exit.kind == ExitKind::kOom && policy.restart_on_oom) ||
                      (exit.kind == ExitKind::kExited && policy.restart_on_codes.contains(exit.code));
