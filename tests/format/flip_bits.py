@@ -8,6 +8,9 @@ import sys
 
 import read_repository
 
+# Places for locks of the system alone: what they contain means nothing (docs/repository-format.md).
+NEVER_READ = ("lock", "turn")
+
 
 class Changed(read_repository.Repository):
     """A repository whose objects are in memory."""
@@ -33,7 +36,7 @@ def places(size):
 
 def main(directory):
     for folder, _, names in os.walk(directory):
-        for path in (os.path.join(folder, name) for name in names if name != "lock"):
+        for path in (os.path.join(folder, name) for name in names if name not in NEVER_READ):
             with open(path, "rb") as file:
                 Changed.objects[os.path.relpath(path, directory)] = file.read()
     assert not noticed(directory), "it is damaged already"

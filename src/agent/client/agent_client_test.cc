@@ -52,6 +52,7 @@ class AgentClientTest : public ::testing::Test {
         {"GET", "/v1/checkpoints/{checkpoint}/logs"},
         {"DELETE", "/v1/checkpoints/{checkpoint}"},
         {"POST", "/v1/pods/{uid}/outcome"},
+        {"POST", "/v1/pods/{uid}/network"},
         {"GET", "/v1/pods/{uid}/logs"},
         {"POST", "/v1/pods/{uid}/exec"},
         {"GET", "/v1/pods/{uid}/explain"},
@@ -72,13 +73,11 @@ class AgentClientTest : public ::testing::Test {
 
   net::Response answer(const net::Request& request) {
     const std::scoped_lock lock(mutex_);
+    last_ = request.method + " " + request.target + " " + request.body;
     if (failure_) {
       return net::json_response(net::status_of(failure_->code), boost::json::serialize(error_to_json(*failure_)));
     }
-    if (request.method == "DELETE") {
-      deleted_ = request.target;
-      return net::json_response(204, "");
-    }
+    if (request.method == "DELETE") return net::json_response(204, "");
     return net::json_response(
         200, boost::json::serialize(
                  JsonObject{{"method", request.method}, {"target", request.target}, {"body", request.body}}));
@@ -96,7 +95,7 @@ class AgentClientTest : public ::testing::Test {
   std::filesystem::path socket_;
   std::mutex mutex_;
   std::optional<Error> failure_;
-  std::string deleted_;
+  std::string last_;
   std::unique_ptr<net::HttpServer> server_;
 };
 
@@ -125,11 +124,13 @@ TEST_F(AgentClientTest, MakesEveryCallOfTheContract) {
   expect_call(client.exec("u", body), "POST", "/v1/pods/u/exec", R"({"a":1})");
   expect_call(client.explain("u"), "GET", "/v1/pods/u/explain");
   EXPECT_TRUE(client.report_outcome("u", body).ok());
+  EXPECT_EQ(last_, R"(POST /v1/pods/u/outcome {"a":1})");
   EXPECT_TRUE(client.open_network("u", 4).ok());
+  EXPECT_EQ(last_, R"(POST /v1/pods/u/network {"incarnation":4})");
   EXPECT_TRUE(client.delete_pod("u", 4).ok());
-  EXPECT_EQ(deleted_, "/v1/pods/u?incarnation=4");
+  EXPECT_EQ(last_, "DELETE /v1/pods/u?incarnation=4 ");
   EXPECT_TRUE(client.delete_checkpoint("c").ok());
-  EXPECT_EQ(deleted_, "/v1/checkpoints/c");
+  EXPECT_EQ(last_, "DELETE /v1/checkpoints/c ");
 }
 
 TEST_F(AgentClientTest, NamesCannotLeaveTheirPlaceInThePath) {
