@@ -212,9 +212,9 @@ Status fill_new_delta(const PodLayout& layout, const PodSpec& spec, const std::f
   CACS_TRY(write_delta_file(upper, CACS_POD_DIR "/cacs-init", program, 0755));
   CACS_TRY(make_directories(upper / "usr/local/bin"));
   CACS_TRY(copy_directory_attributes(upper, "/usr/local/bin"));
-  for (const auto& link : {upper / "usr/local/bin/cacs-pod", upper / (CACS_POD_DIR "/cacs-rsh" + 1)}) {
-    if (::symlink(CACS_POD_DIR "/cacs-init", link.c_str()) != 0 && errno != EEXIST) {
-      return errno_error(errno, "make " + link.filename().string());
+  for (const char* link : {"/usr/local/bin/cacs-pod", CACS_POD_DIR "/cacs-rsh"}) {
+    if (::symlink(CACS_POD_DIR "/cacs-init", (upper.string() + link).c_str()) != 0 && errno != EEXIST) {
+      return errno_error(errno, std::string("make ") + link);
     }
   }
   for (const auto& file : mpi_files(spec)) CACS_TRY(write_delta_file(upper, file.path, file.content, file.mode));
