@@ -2,11 +2,15 @@
 
 #include <curl/curl.h>
 #include <fmt/format.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
 #include <mutex>
 
 #include "base/json.h"
 #include "base/text.h"
+#include "net/netlink.h"
+#include "net/socket_options.h"
 
 namespace cacs::net {
 namespace {
@@ -112,6 +116,24 @@ bool has_line_end(const Headers& headers) {
   });
 }
 
+/// libcurl's: makes the socket of a connection, in the network namespace that is wanted.
+curl_socket_t open_socket(void* wanted, curlsocktype /*purpose*/, curl_sockaddr* address) {
+  int fd = -1;
+  const Status made = in_network(*static_cast<const int*>(wanted), [&]() -> Status {
+    fd = ::socket(address->family, address->socktype | SOCK_CLOEXEC, address->protocol);
+    return {};
+  });
+  if (made.ok() || fd < 0) return fd < 0 ? CURL_SOCKET_BAD : fd;
+  ::close(fd);
+  return CURL_SOCKET_BAD;
+}
+
+/// libcurl's: a silent other end is asked by the kernel whether it is there.
+int watch_peer(void* limit, curl_socket_t fd, curlsocktype /*purpose*/) {
+  give_up_silent_peer(fd, *static_cast<const std::chrono::milliseconds*>(limit));
+  return CURL_SOCKOPT_OK;
+}
+
 /// Runs one transfer to its end or until `stop`.
 CURLcode perform(Handle& handle, const std::stop_token& stop) {
   if (curl_multi_add_handle(handle.multi.get(), handle.easy.get()) != CURLM_OK) return CURLE_FAILED_INIT;
@@ -136,6 +158,7 @@ struct HttpClient::Impl {
   explicit Impl(ClientOptions o) : options(std::move(o)) {
     // Once a process; safe to repeat. libcurl 7.84 and later do it under a lock of their own.
     curl_global_init(CURL_GLOBAL_DEFAULT);
+    if (!options.connect_to.empty()) connect_to.reset(curl_slist_append(nullptr, ("::" + options.connect_to).c_str()));
   }
   ~Impl() {
     idle.clear();
@@ -150,6 +173,7 @@ struct HttpClient::Impl {
   Result<ClientResponse> run(const ClientRequest& request, const OnData* on_data);
 
   const ClientOptions options;
+  std::unique_ptr<curl_slist, ListDelete> connect_to;
   std::mutex mutex;
   std::vector<std::unique_ptr<Handle>> idle;
 };
@@ -185,7 +209,23 @@ void HttpClient::Impl::set_up(Handle& handle, const ClientRequest& request, cons
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_LIMIT, 1L);
     curl_easy_setopt(easy, CURLOPT_LOW_SPEED_TIME, static_cast<long>(seconds));
   }
-  if (!options.ca_file.empty()) curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+  if (!options.ca_file.empty()) {
+    curl_easy_setopt(easy, CURLOPT_CAINFO, options.ca_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_CAPATH, nullptr);  // where libcurl looks for the system's besides
+  }
+  if (!options.certificate_file.empty()) {
+    curl_easy_setopt(easy, CURLOPT_SSLCERT, options.certificate_file.c_str());
+    curl_easy_setopt(easy, CURLOPT_SSLKEY, options.key_file.c_str());
+  }
+  if (connect_to) curl_easy_setopt(easy, CURLOPT_CONNECT_TO, connect_to.get());
+  if (options.peer_timeout.count() > 0) {
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTFUNCTION, &watch_peer);
+    curl_easy_setopt(easy, CURLOPT_SOCKOPTDATA, &options.peer_timeout);
+  }
+  if (options.network_namespace >= 0) {
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETFUNCTION, &open_socket);
+    curl_easy_setopt(easy, CURLOPT_OPENSOCKETDATA, &options.network_namespace);
+  }
   if (options.proxy == ProxyUse::kNone) curl_easy_setopt(easy, CURLOPT_PROXY, "");
   if (!options.unix_socket.empty()) {
     curl_easy_setopt(easy, CURLOPT_UNIX_SOCKET_PATH, options.unix_socket.c_str());

@@ -25,8 +25,13 @@ struct ClientOptions {
   Headers headers;                            ///< sent with every request (Authorization)
   std::chrono::milliseconds connect_timeout{5'000};
   std::chrono::milliseconds timeout{30'000};   ///< of a whole call; a request may say otherwise
+  std::chrono::milliseconds peer_timeout{0};   ///< a connection whose other end is not heard of is given up; 0: minutes
   std::chrono::milliseconds stall_timeout{0};  ///< of a call in which not one byte passes; full seconds; 0: none
   std::string ca_file;                         ///< authorities to trust instead of the system's (PEM)
+  std::string certificate_file;                ///< what to prove oneself by (PEM), and its key
+  std::string key_file;
+  std::string connect_to;      ///< "address:port" that all connections go to; certificates are of base_url's host
+  int network_namespace = -1;  ///< that connections start from; -1: the calling thread's. Stays the caller's
   ProxyUse proxy = ProxyUse::kEnvironment;
   std::size_t max_response_bytes = std::size_t{64} << 20U;
   std::size_t kept_connections = 4;  ///< idle handles kept for reuse

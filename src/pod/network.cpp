@@ -13,7 +13,7 @@
 #include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
-#include "pod/netlink.h"
+#include "net/netlink.h"
 
 namespace cacs::pod {
 
@@ -21,10 +21,10 @@ namespace {
 
 /// In the new namespace, `fd`.
 Status configure_links(const PodSpec& spec, int fd, std::optional<SwitchPort>& port) {
-  CACS_ASSIGN(Netlink links, Netlink::open());
+  CACS_ASSIGN(net::Netlink links, net::Netlink::open());
   CACS_TRY(links.set_up("lo"));
   if (port) return port->connect(spec.address, spec.prefix);
-  CACS_TRY(links.add_veth("eth0", "eth0-peer", fd));
+  CACS_TRY(links.add_veth({.name = "eth0", .peer = "eth0-peer", .peer_namespace = fd, .mtu = kPodMtu, .address = {}}));
   CACS_TRY(links.add_address("eth0", spec.address, spec.prefix));
   CACS_TRY(links.set_up("eth0-peer"));
   return links.set_up("eth0");

@@ -1,14 +1,12 @@
 #include "pod/switch.h"
 
-#include <fcntl.h>
-#include <sched.h>
-
-#include <thread>
-
-#include "base/io.h"
-#include "pod/netlink.h"
+#include "net/netlink.h"
 
 namespace cacs::pod {
+
+using net::in_network;
+using net::Netlink;
+using net::PortState;
 
 namespace {
 
@@ -19,7 +17,7 @@ constexpr const char* kLink = "eth0";
 Status fill_switch() {
   CACS_ASSIGN(Netlink links, Netlink::open());
   CACS_TRY(links.set_up("lo"));
-  CACS_TRY(links.add_bridge(kBridge));
+  CACS_TRY(links.add_bridge(kBridge, kPodMtu));
   return links.set_up(kBridge);
 }
 
@@ -32,7 +30,8 @@ Status add_port(const std::string& name) {
 /// Made in the node's namespace, which its packets go through.
 Status connect_nodes(int space, const Underlay& underlay) {
   CACS_ASSIGN(Netlink here, Netlink::open());
-  CACS_TRY(here.add_vxlan(kVxlan, underlay.network_id, underlay.local, space));
+  CACS_TRY(here.add_vxlan(
+      {.name = kVxlan, .id = underlay.network_id, .local = underlay.local, .to_namespace = space, .mtu = kPodMtu}));
   return in_network(space, [&]() -> Status {
     CACS_TRY(add_port(kVxlan));
     CACS_ASSIGN(Netlink links, Netlink::open());
@@ -44,27 +43,12 @@ Status connect_nodes(int space, const Underlay& underlay) {
 }  // namespace
 
 Result<UniqueFd> make_switch(const std::optional<Underlay>& underlay) {
-  UniqueFd space;
-  Status made;
-  // A thread of its own: a namespace is entered for ever, and only by the thread that makes it.
-  std::thread([&] {
-    const auto node = open_file("/proc/thread-self/ns/net", O_RDONLY);
-    if (!node) {
-      made = node.error();
-      return;
-    }
-    if (::unshare(CLONE_NEWNET) != 0) {
-      made = errno_error(errno, "make a network namespace");
-      return;
-    }
-    auto opened = open_file("/proc/thread-self/ns/net", O_RDONLY);
-    made = opened ? fill_switch() : Status(opened.error());
-    if (!made) return;
-    space = *std::move(opened);
-    if (underlay) made = in_network(node->get(), [&] { return connect_nodes(space.get(), *underlay); });
-  }).join();
+  auto made = net::make_network([&](int space, int node) -> Status {
+    CACS_TRY(fill_switch());
+    return underlay ? in_network(node, [&] { return connect_nodes(space, *underlay); }) : ok_status();
+  });
   if (!made) return made.error().with_context("make the network of an application");
-  return space;
+  return made;
 }
 
 SwitchPort::SwitchPort(UniqueFd space, std::string_view pod) : space_(std::move(space)), name_(pod) {}
@@ -77,7 +61,8 @@ Status SwitchPort::connect(const std::string& address, int prefix) {
     return removed || removed.error().code == ErrorCode::kNotFound ? ok_status() : removed;
   }));
   CACS_ASSIGN(Netlink links, Netlink::open());
-  CACS_TRY(links.add_veth(kLink, name_, space_.get(), address));
+  CACS_TRY(links.add_veth(
+      {.name = kLink, .peer = name_, .peer_namespace = space_.get(), .mtu = kPodMtu, .address = address}));
   CACS_TRY(in_network(space_.get(), [&] { return add_port(name_); }));
   CACS_TRY(links.set_up(kLink));
   // A bridge opens a port by itself when it is connected at both ends: so it is closed after that, and has its address

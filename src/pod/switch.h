@@ -14,6 +14,9 @@
 /// the namespace is.
 namespace cacs::pod {
 
+/// Of every link on a pod's way: restored connections fit whatever is below it, an encapsulation included.
+inline constexpr unsigned kPodMtu = 1400;
+
 /// Over what the switches of several nodes are connected.
 struct Underlay {
   std::uint32_t network_id = 0;    ///< 1 to 2^24 - 1, the application's and the incarnation's alone

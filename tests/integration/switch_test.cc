@@ -17,20 +17,19 @@
 #include <thread>
 
 #include "base/io.h"
-#include "pod/netlink.h"
+#include "net/netlink.h"
 
 namespace cacs::pod {
+
+using net::in_network;
+using net::Netlink;
+
 namespace {
 
 UniqueFd new_network() {
-  UniqueFd space;
-  std::thread([&] {
-    if (::unshare(CLONE_NEWNET) != 0) return;
-    auto opened = open_file("/proc/thread-self/ns/net", O_RDONLY);
-    if (opened) space = *std::move(opened);
-  }).join();
-  EXPECT_TRUE(space.valid()) << "a network namespace";
-  return space;
+  auto made = net::make_network([](int, int) { return ok_status(); });
+  EXPECT_TRUE(made.ok()) << made.error().to_string();
+  return made.ok() ? *std::move(made) : UniqueFd();
 }
 
 UniqueFd duplicate(const UniqueFd& fd) { return UniqueFd(::fcntl(fd.get(), F_DUPFD_CLOEXEC, 3)); }
@@ -45,7 +44,8 @@ class Node {
   void connect(const Node& other, const std::string& address, const std::string& others) const {
     const Status connected = in_network(space(), [&]() -> Status {
       CACS_ASSIGN(Netlink links, Netlink::open());
-      CACS_TRY(links.add_veth("node", "node", other.space()));
+      CACS_TRY(links.add_veth(
+          {.name = "node", .peer = "node", .peer_namespace = other.space(), .mtu = 1500, .address = {}}));
       CACS_TRY(links.add_address("node", address, 24));
       return links.set_up("node");
     });

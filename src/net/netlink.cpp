@@ -1,4 +1,4 @@
-#include "pod/netlink.h"
+#include "net/netlink.h"
 
 #include <fcntl.h>
 #include <linux/if_bridge.h>
@@ -11,6 +11,7 @@
 #include <array>
 #include <cerrno>
 #include <cstring>
+#include <thread>
 #include <utility>
 
 #include "base/fd.h"
@@ -24,8 +25,10 @@
 #include <netlink/route/link/bridge.h>
 #include <netlink/route/link/veth.h>
 #include <netlink/route/link/vxlan.h>
+#include <netlink/route/nexthop.h>
+#include <netlink/route/route.h>
 
-namespace cacs::pod {
+namespace cacs::net {
 
 namespace {
 
@@ -99,45 +102,44 @@ Result<int> Netlink::index_of(const std::string& name) {
   return rtnl_link_get_ifindex(found);
 }
 
-Status Netlink::add_bridge(const std::string& name) {
+Status Netlink::add_bridge(const std::string& name, unsigned mtu) {
   const Link link(rtnl_link_bridge_alloc());
   rtnl_link_set_name(link.get(), name.c_str());
-  rtnl_link_set_mtu(link.get(), kPodMtu);
+  rtnl_link_set_mtu(link.get(), mtu);
   return check("make bridge " + name, rtnl_link_add(socket_.get(), link.get(), NLM_F_CREATE | NLM_F_EXCL));
 }
 
-Status Netlink::add_veth(const std::string& name, const std::string& peer, int peer_namespace,
-                         const std::string& address) {
+Status Netlink::add_veth(const Veth& veth) {
   std::array<unsigned char, ETH_ALEN> hardware{0x02, 0xca};  // administered locally
-  if (!address.empty()) {
-    CACS_ASSIGN(const Address parsed, parse_address(address));
+  if (!veth.address.empty()) {
+    CACS_ASSIGN(const Address parsed, parse_address(veth.address));
     std::memcpy(hardware.data() + 2, nl_addr_get_binary_addr(parsed.get()), hardware.size() - 2);
   }
   rtnl_link* const link = rtnl_link_veth_alloc();
   rtnl_link* const other = rtnl_link_veth_get_peer(link);
-  rtnl_link_set_name(link, name.c_str());
-  rtnl_link_set_mtu(link, kPodMtu);
-  if (!address.empty()) {
+  rtnl_link_set_name(link, veth.name.c_str());
+  rtnl_link_set_mtu(link, veth.mtu);
+  if (!veth.address.empty()) {
     const Address own(nl_addr_build(AF_LLC, hardware.data(), hardware.size()));
     rtnl_link_set_addr(link, own.get());
   }
-  rtnl_link_set_name(other, peer.c_str());
-  rtnl_link_set_mtu(other, kPodMtu);
-  rtnl_link_set_ns_fd(other, peer_namespace);
+  rtnl_link_set_name(other, veth.peer.c_str());
+  rtnl_link_set_mtu(other, veth.mtu);
+  rtnl_link_set_ns_fd(other, veth.peer_namespace);
   const int code = rtnl_link_add(socket_.get(), link, NLM_F_CREATE | NLM_F_EXCL);
   rtnl_link_put(other);
   rtnl_link_veth_release(link);
-  return check("make the pair " + name + ", " + peer, code);
+  return check("make the pair " + veth.name + ", " + veth.peer, code);
 }
 
-Status Netlink::add_vxlan(const std::string& name, std::uint32_t id, const std::string& local, int to_namespace) {
-  CACS_ASSIGN(const Address address, parse_address(local));
+Status Netlink::add_vxlan(const Vxlan& vxlan) {
+  CACS_ASSIGN(const Address address, parse_address(vxlan.local));
   const Link link(rtnl_link_vxlan_alloc());
-  rtnl_link_set_name(link.get(), name.c_str());
-  rtnl_link_set_mtu(link.get(), kPodMtu);
-  rtnl_link_set_ns_fd(link.get(), to_namespace);
-  const std::string doing = "make VXLAN " + name;
-  CACS_TRY(check(doing, rtnl_link_vxlan_set_id(link.get(), id)));
+  rtnl_link_set_name(link.get(), vxlan.name.c_str());
+  rtnl_link_set_mtu(link.get(), vxlan.mtu);
+  rtnl_link_set_ns_fd(link.get(), vxlan.to_namespace);
+  const std::string doing = "make VXLAN " + vxlan.name;
+  CACS_TRY(check(doing, rtnl_link_vxlan_set_id(link.get(), vxlan.id)));
   CACS_TRY(check(doing, rtnl_link_vxlan_set_local(link.get(), address.get())));
   CACS_TRY(check(doing, rtnl_link_vxlan_set_port(link.get(), kVxlanPort)));
   CACS_TRY(check(doing, rtnl_link_vxlan_enable_learning(link.get())));
@@ -173,14 +175,31 @@ Status Netlink::add_address(const std::string& name, const std::string& address,
   return check("give " + name + " the address " + address, code);
 }
 
-Status Netlink::set_up(const std::string& name) {
+Status Netlink::add_default_route(const std::string& gateway) {
+  CACS_ASSIGN(const Address via, parse_address(gateway));
+  CACS_ASSIGN(const Address all, parse_address("0.0.0.0/0"));
+  rtnl_route* const route = rtnl_route_alloc();
+  rtnl_nexthop* const hop = rtnl_route_nh_alloc();
+  rtnl_route_nh_set_gateway(hop, via.get());
+  rtnl_route_add_nexthop(route, hop);  // which is the route's from here on
+  int code = rtnl_route_set_dst(route, all.get());
+  if (code >= 0) code = rtnl_route_add(socket_.get(), route, NLM_F_CREATE | NLM_F_REPLACE);
+  rtnl_route_put(route);
+  return check("make the route over " + gateway, code);
+}
+
+Status Netlink::set_flags(const std::string& name, unsigned set, unsigned unset) {
   CACS_ASSIGN(const int index, index_of(name));
   const Link link = new_link(name);
   rtnl_link_set_ifindex(link.get(), index);
   const Link change(rtnl_link_alloc());
-  rtnl_link_set_flags(change.get(), IFF_UP);
-  return check("set up " + name, rtnl_link_change(socket_.get(), link.get(), change.get(), 0));
+  rtnl_link_set_flags(change.get(), set);
+  rtnl_link_unset_flags(change.get(), unset);
+  return check("set up or down " + name, rtnl_link_change(socket_.get(), link.get(), change.get(), 0));
 }
+
+Status Netlink::set_up(const std::string& name) { return set_flags(name, IFF_UP, 0); }
+Status Netlink::set_down(const std::string& name) { return set_flags(name, 0, IFF_UP); }
 
 Status Netlink::enslave(const std::string& port, const std::string& bridge) {
   CACS_ASSIGN(const int port_index, index_of(port));
@@ -226,6 +245,28 @@ Status Netlink::remove(const std::string& name) {
   return check("remove " + name, rtnl_link_delete(socket_.get(), link.get()));
 }
 
+Result<UniqueFd> make_network(const std::function<Status(int fd, int before)>& fill) {
+  UniqueFd made;
+  Status done;
+  // A thread of its own: a namespace is entered for ever, and only by the thread that makes it.
+  std::thread([&] {
+    const auto before = open_file("/proc/thread-self/ns/net", O_RDONLY);
+    if (!before) {
+      done = before.error();
+      return;
+    }
+    if (::unshare(CLONE_NEWNET) != 0) {
+      done = errno_error(errno, "make a network namespace");
+      return;
+    }
+    auto opened = open_file("/proc/thread-self/ns/net", O_RDONLY);
+    done = opened ? fill(opened->get(), before->get()) : Status(opened.error());
+    if (done) made = *std::move(opened);
+  }).join();
+  if (!done) return done.error();
+  return made;
+}
+
 Status in_network(int fd, const std::function<Status()>& work) {
   CACS_ASSIGN(const UniqueFd before, open_file("/proc/thread-self/ns/net", O_RDONLY));
   if (::setns(fd, CLONE_NEWNET) != 0) return errno_error(errno, "enter a network namespace");
@@ -234,4 +275,4 @@ Status in_network(int fd, const std::function<Status()>& work) {
   return done;
 }
 
-}  // namespace cacs::pod
+}  // namespace cacs::net

@@ -6,19 +6,35 @@
 #include <string>
 #include <vector>
 
+#include "base/fd.h"
 #include "base/result.h"
 
 struct nl_msg;
 struct nl_sock;
 struct rtnl_link;
 
-namespace cacs::pod {
-
-/// Every link of a pod's way: restored connections fit whatever is below it, an encapsulation included.
-inline constexpr unsigned kPodMtu = 1400;
+namespace cacs::net {
 
 /// What a bridge does with the frames of one of its ports.
 enum class PortState { kClosed, kOpen };
+
+/// Two ends of a cable.
+struct Veth {
+  std::string name;         ///< of the end in the namespace of the calling thread
+  std::string peer;         ///< of the other end
+  int peer_namespace = -1;  ///< open on the network namespace that the other end is in
+  unsigned mtu = 1500;
+  std::string address;  ///< IPv4; where set the hardware address here follows from it: nobody's memory of it is wrong
+};
+
+/// Encapsulated in UDP between `local` and other nodes (Netlink::add_flood).
+struct Vxlan {
+  std::string name;
+  std::uint32_t id = 0;
+  std::string local;      ///< this node's address
+  int to_namespace = -1;  ///< it is made here and moved there: what is encapsulated goes on using this namespace
+  unsigned mtu = 1500;
+};
 
 /// Links of one network namespace, through rtnetlink (libnl): the one that the calling thread is in when it is opened.
 /// One thread at a time. Errors name the link; kNotFound: there is none, kConflict: the name is taken.
@@ -27,18 +43,16 @@ class Netlink {
   static Result<Netlink> open();
 
   /// Without spanning tree, so that a port forwards as soon as it is opened.
-  Status add_bridge(const std::string& name);
-  /// A pair: `name` here, `peer` in the network namespace that `peer_namespace` is open on. With `address` (IPv4) the
-  /// hardware address here follows from it: nobody's memory of who has it is ever wrong.
-  Status add_veth(const std::string& name, const std::string& peer, int peer_namespace,
-                  const std::string& address = {});
-  /// Encapsulated in UDP between `local` and other nodes (add_flood), made here and moved to `to_namespace`: what is
-  /// encapsulated goes on using this namespace.
-  Status add_vxlan(const std::string& name, std::uint32_t id, const std::string& local, int to_namespace);
+  Status add_bridge(const std::string& name, unsigned mtu);
+  Status add_veth(const Veth& veth);
+  Status add_vxlan(const Vxlan& vxlan);
   /// Frames of a VXLAN whose receiver is not known yet go to `node` too.
   Status add_flood(const std::string& vxlan, const std::string& node);
   Status add_address(const std::string& name, const std::string& address, int prefix);
+  /// Where all else goes (IPv4).
+  Status add_default_route(const std::string& gateway);
   Status set_up(const std::string& name);
+  Status set_down(const std::string& name);
   Status enslave(const std::string& port, const std::string& bridge);
   Status set_port_state(const std::string& port, PortState state);
   Result<PortState> port_state(const std::string& port);
@@ -51,11 +65,15 @@ class Netlink {
   explicit Netlink(nl_sock* socket) : socket_(socket) {}
   Status send(const std::string& doing, nl_msg* message, int code);
   Result<int> index_of(const std::string& name);
+  Status set_flags(const std::string& name, unsigned set, unsigned unset);
 
   std::unique_ptr<nl_sock, CloseSocket> socket_;
 };
 
+/// A new network namespace. `fill` is run in it, with a descriptor of it and one of the calling thread's namespace.
+Result<UniqueFd> make_network(const std::function<Status(int fd, int before)>& fill);
+
 /// Runs `work` with the calling thread in the network namespace that `fd` is open on, and brings it back.
 Status in_network(int fd, const std::function<Status()>& work);
 
-}  // namespace cacs::pod
+}  // namespace cacs::net
