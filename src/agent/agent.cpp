@@ -99,8 +99,11 @@ Status Agent::set_up() {
   CACS_ASSIGN(context_.compatibility, node_compatibility(*engine_, probe_));
   context_.store = store_.get();
   context_.events = &events_;
-  switches_ = std::make_unique<Switches>(options_.state_dir / "pods");
+  switches_ = std::make_unique<Switches>(options_.state_dir / "pods", options_.network_fd);
   context_.switches = switches_.get();
+  for (const int fd : {options_.network_fd, options_.hold_fd}) {
+    if (fd >= 0) context_.held_fds.push_back(fd);
+  }
   context_.collect = [this] { want_collection(); };
   context_.check_room = [this](std::uint64_t needed) -> Status {
     CACS_TRY(delta::check_room(delta_store_, 0));
@@ -328,6 +331,8 @@ Result<JsonObject> Agent::commit_checkpoint(const std::string& checkpoint, const
                {"pods", std::move(pods)},
                {"compatibility", context_.compatibility}};
   CACS_ASSIGN(head.meta["wanted_levels"], wanted_levels(body));
+  // Where other nodes have the rest, this manifest is a part of the checkpoint.
+  if (const std::int64_t of_pods = json_int_or(body, "of_pods", 0); of_pods > 0) head.meta["of_pods"] = of_pods;
   for (const char* optional : {"asr", "timings"}) {
     if (const JsonObject* value = json_find_object(body, optional)) head.meta[optional] = *value;
   }

@@ -26,6 +26,10 @@ struct AgentOptions {
   std::filesystem::path criu;
   std::string remote;             ///< location of this node's own remote level (docs/levels.md); empty: none
   std::uint64_t remote_rate = 0;  ///< bytes a second that are sent there; 0: no limit
+  std::string listen;             ///< "ADDRESS:PORT" where the server reaches it besides agent.sock; empty: nowhere
+  std::filesystem::path tls;      ///< what it proves itself by there (net/certificates.h)
+  int network_fd = -1;            ///< the namespace of the nodes' network; -1: the one that the agent is in
+  int hold_fd = -1;  ///< what else the network consists of; both are kept open here and by the shims, as these numbers
 };
 
 /// The agent of one node: docs/agent-api.md, without HTTP. Any thread may make any call.

@@ -5,6 +5,7 @@
 #include <unistd.h>
 
 #include <algorithm>
+#include <cstdlib>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -175,6 +176,7 @@ Status NodePod::start_shim(bool adopt) {
     command.argv.emplace_back("--switch");
     command.fds.emplace_back(connection->get(), pod::Shim::kSwitchFd);
   }
+  for (const int fd : context_.held_fds) command.fds.emplace_back(fd, fd);
   {
     const std::lock_guard lock(mutex_);
     switch_ = connection;
@@ -435,6 +437,18 @@ Result<pid_t> NodePod::init_pid() {
   return static_cast<pid_t>(pid);
 }
 
+/// Whether a process, which its parent has not waited for yet, has begun to end (PF_EXITING, proc(5)).
+static bool is_exiting(pid_t pid) {
+  constexpr unsigned long kExiting = 0x4;
+  constexpr std::size_t kFlags = 6;  // of the fields behind the name
+  const auto text = read_text_file("/proc/" + std::to_string(pid) + "/stat", 4096);
+  if (!text) return true;
+  const std::size_t name_end = text->rfind(") ");
+  if (name_end == std::string::npos) return true;
+  const auto fields = split(std::string_view(*text).substr(name_end + 2), ' ');
+  return fields.size() <= kFlags || (std::strtoul(std::string(fields[kFlags]).c_str(), nullptr, 10) & kExiting) != 0;
+}
+
 JsonObject NodePod::view() {
   JsonObject status;
   bool ask = false;
@@ -456,6 +470,11 @@ JsonObject NodePod::view() {
                     {"log_base", log_base()}};
   object["exit"] = exit_ && state_ == State::kExited ? Json(exit_->to_json()) : Json(nullptr);
   object["error"] = error_ ? Json(error_to_json(*error_)) : Json(nullptr);
+  // Its shim hears of its end when the last of its processes is gone, its peers before that.
+  if (ask && !status.empty()) {
+    object["ending"] = json_string_or(status, "phase", "") != "running" ||
+                       is_exiting(static_cast<pid_t>(json_int_or(status, "init", 0)));
+  }
   for (const char* name : {"limits", "memory_bytes", "egress"}) {
     if (const Json* value = status.if_contains(name)) object[name] = *value;
   }

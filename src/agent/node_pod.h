@@ -38,6 +38,7 @@ struct PodContext {
   CheckpointStore* store = nullptr;
   EventQueue* events = nullptr;
   Switches* switches = nullptr;
+  std::vector<int> held_fds;  ///< what shims keep open under the same numbers
   std::function<Status(std::uint64_t needed)> check_room;
   std::function<void()> collect;  ///< something in the repository is needed no more
 };

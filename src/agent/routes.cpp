@@ -12,6 +12,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "net/http_server.h"
+#include "net/tls_gateway.h"
 
 namespace cacs::agent {
 
@@ -185,6 +186,26 @@ std::vector<Route> make_routes(Agent& agent) {
   return routes;
 }
 
+/// Where the server reaches the agent over the network, with mutual TLS; null where it does not.
+Result<std::unique_ptr<net::TlsGateway>> open_gateway(const AgentOptions& options) {
+  if (options.listen.empty()) return std::unique_ptr<net::TlsGateway>();
+  const std::size_t colon = options.listen.rfind(':');
+  unsigned port = 0;
+  const std::string digits = colon == std::string::npos ? "" : options.listen.substr(colon + 1);
+  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), port);
+  if (digits.empty() || parsed.ptr != digits.data() + digits.size() || port == 0 || port > 65535) {
+    return make_error(ErrorCode::kInvalidArgument, "--listen " + printable(options.listen) + " is not ADDRESS:PORT");
+  }
+  net::TlsGatewayOptions gateway;
+  gateway.address = options.listen.substr(0, colon);
+  gateway.port = static_cast<std::uint16_t>(port);
+  gateway.network_namespace = options.network_fd;
+  gateway.tls = net::tls_files(options.tls);
+  gateway.peer = net::kServerName;
+  gateway.unix_socket = options.state_dir / "agent.sock";
+  return net::TlsGateway::start(gateway);
+}
+
 }  // namespace
 
 int run_agent(const AgentOptions& options) {
@@ -214,11 +235,17 @@ int run_agent(const AgentOptions& options) {
     spdlog::critical("{}", server.error().to_string());
     return 1;
   }
-  spdlog::info("node {} serves {}", options.node, (options.state_dir / "agent.sock").string());
+  const auto gateway = open_gateway(options);
+  if (!gateway) {
+    spdlog::critical("{}", gateway.error().to_string());
+    return 1;
+  }
+  spdlog::info("node {} serves {} {}", options.node, (options.state_dir / "agent.sock").string(), options.listen);
   int number = 0;
   ::sigwait(&signals, &number);
   spdlog::info("stopping; pods run on");
   (*agent)->events().stop();
+  if (*gateway) (*gateway)->stop();
   (*server)->stop();
   (*agent)->leave();
   return 0;

@@ -1,10 +1,9 @@
 #include "agent/switches.h"
 
-#include <fcntl.h>
-
+#include "base/held_fd.h"
 #include "base/io.h"
 #include "base/json.h"
-#include "base/process.h"
+#include "net/netlink.h"
 #include "pod/layout.h"
 #include "pod/shim.h"
 #include "pod/switch.h"
@@ -20,13 +19,8 @@ UniqueFd held_by_shim(const std::filesystem::path& directory, int incarnation) {
   const auto text = read_text_file(pod::PodLayout{.dir = directory, .delta = {}}.shim_state(), 4096);
   const auto state = text ? parse_json_object(*text, "shim.json") : Result<JsonObject>(text.error());
   if (!state || json_int_or(*state, "incarnation", 0) != incarnation) return {};
-  const ProcessIdentity shim{.pid = static_cast<pid_t>(json_int_or(*state, "pid", 0)),
-                             .start_time = static_cast<std::uint64_t>(json_int_or(*state, "start_time", 0)),
-                             .boot_id = json_string_or(*state, "boot_id", "")};
-  // Open as long as the descriptor below is looked for: the number is not another process's.
-  const auto process = open_process(shim);
-  if (!process) return {};
-  auto held = open_file("/proc/" + std::to_string(shim.pid) + "/fd/" + std::to_string(pod::Shim::kSwitchFd), O_RDONLY);
+  const auto shim = identity_from_json(*state);
+  auto held = shim ? borrow_fd(*shim, pod::Shim::kSwitchFd) : Result<UniqueFd>(shim.error());
   return held ? *std::move(held) : UniqueFd();
 }
 
@@ -52,7 +46,12 @@ Result<std::shared_ptr<const UniqueFd>> Switches::join(const pod::PodSpec& spec)
   const std::lock_guard lock(mutex_);
   std::erase_if(switches_, [](const auto& each) { return each.second.expired(); });
   if (auto there = known(spec)) return there;
-  CACS_ASSIGN(UniqueFd space, pod::make_switch());
+  UniqueFd space;
+  const auto make = [&]() -> Status {
+    CACS_ASSIGN(space, pod::make_switch(spec.underlay));
+    return {};
+  };
+  CACS_TRY(network_ < 0 ? make() : net::in_network(network_, make));
   auto made = std::make_shared<const UniqueFd>(std::move(space));
   switches_[key_of(spec)] = made;
   return made;

@@ -16,8 +16,9 @@ namespace cacs::agent {
 /// What keeps one are the shims of its pods, and whoever has it from here; nothing is written down. Any thread.
 class Switches {
  public:
-  /// `pods`: where the node's pods have their directories.
-  explicit Switches(std::filesystem::path pods) : pods_(std::move(pods)) {}
+  /// `pods`: where the node's pods have their directories. `network`: the namespace of the nodes' network; -1: the one
+  /// that the caller is in.
+  Switches(std::filesystem::path pods, int network) : pods_(std::move(pods)), network_(network) {}
 
   /// The namespace of the pod's switch; null for a pod without others.
   /// For one that is being made: a new switch where there is none.
@@ -29,6 +30,7 @@ class Switches {
   std::shared_ptr<const UniqueFd> known(const pod::PodSpec& spec);
 
   std::filesystem::path pods_;
+  int network_;
   std::mutex mutex_;
   std::map<std::string, std::weak_ptr<const UniqueFd>> switches_;
 };

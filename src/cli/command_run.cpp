@@ -38,6 +38,10 @@ void add_run_options(CLI::App& app, RunRequest& request) {
   app.add_option("--pods", request.pods, "pods it has: the program starts in the first, mpirun finds the others")
       ->type_name("N")
       ->check(CLI::Range(1, 1024));
+  app.add_option("--nodes", request.nodes,
+                 "nodes that the pods are spread over; as many pods where --pods is not given")
+      ->type_name("N")
+      ->check(CLI::Range(1, 1024));
   app.add_option("--cpus", request.cpus, "processors it may use, in each pod")
       ->type_name("N")
       ->check(CLI::PositiveNumber);

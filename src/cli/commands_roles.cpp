@@ -100,6 +100,10 @@ CommandSpec make_server_command() {
                     ->type_name("ADDRESS")
                     ->take_all()
                     ->expected(1);
+                app.add_option("--local-nodes", options->local_nodes,
+                               "present this machine as so many nodes, each with an agent and a network of its own")
+                    ->type_name("N")
+                    ->check(CLI::Range(1, 64));
                 app.add_option("--remote", options->remote,
                                "where checkpoints go that ask for the level remote: a directory, or "
                                "s3://BUCKET/PREFIX; each node's below it")

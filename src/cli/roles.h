@@ -16,6 +16,7 @@ struct ServerOptions {
   std::vector<std::string> listen;  ///< "unix:/path" or "http://host:port"; empty: the server's own default
   std::string remote;               ///< location of the remote level; empty: none
   std::uint64_t remote_rate = 0;    ///< bytes a second that each node sends there; 0: no limit
+  int local_nodes = 1;              ///< that this machine is presented as
   bool no_auth = false;
   bool embedded = false;  ///< end when there is neither an application at work nor a client
   int ready_fd = -1;      ///< where set: write one byte there once ready, then close it

@@ -76,6 +76,7 @@ Result<JsonObject> make_asr(const RunRequest& request) {
   if (!request.user.empty()) asr["user"] = request.user;
   if (!request.cloud.empty()) asr["cloud"] = request.cloud;
   if (request.pods > 0) asr["pods"] = request.pods;
+  if (request.nodes > 0) asr["nodes"] = JsonObject{{"count", request.nodes}};
   JsonObject resources;
   if (request.cpus > 0) resources["cpus"] = request.cpus;
   if (!request.memory.empty()) {

@@ -21,8 +21,9 @@ struct RunRequest {
   std::string cloud;
   std::string interval;
   bool no_checkpoint = false;
-  int keep = 0;  ///< 0: the server's default
-  int pods = 0;  ///< 0: one
+  int keep = 0;   ///< 0: the server's default
+  int pods = 0;   ///< 0: one
+  int nodes = 0;  ///< 0: one
   double cpus = 0;
   std::string memory;
   std::vector<std::string> mounts;  ///< SRC:DST[:ro]

@@ -15,6 +15,8 @@ namespace cacs::cloud {
 struct Node {
   std::string id;     ///< unique in the cloud, for ever
   std::string state;  ///< "ready", "starting", "gone"
+  /// By which other nodes of the cloud reach it (IPv4); empty where they do not.
+  std::string address{};
 };
 
 /// A place that gives nodes: a driver a file or folder, one conformance suite for all (cloud/conformance_test). Calls
@@ -27,8 +29,10 @@ class Cloud {
 
   [[nodiscard]] virtual std::string name() const = 0;
 
-  /// Gets `count` nodes for `claim`. Idempotent. kUnavailable: no room now.
-  virtual Result<std::vector<Node>> claim_nodes(std::string_view claim, int count, std::string_view node_template) = 0;
+  /// Gets `count` nodes for `claim`. Idempotent. Those of `home` where the cloud has them still: what the claimer left
+  /// there is on their disks. kUnavailable: no room now.
+  virtual Result<std::vector<Node>> claim_nodes(std::string_view claim, int count, std::string_view node_template,
+                                                const std::vector<std::string>& home) = 0;
   /// Gives back all nodes of `claim`. Idempotent.
   virtual Status release_nodes(std::string_view claim) = 0;
   virtual Result<std::vector<Node>> list_nodes() = 0;

@@ -43,8 +43,8 @@ class CloudConformance : public ::testing::TestWithParam<Driver> {
  protected:
   void SetUp() override { under_test_ = GetParam().make(); }
   Cloud& cloud() { return under_test_->cloud(); }
-  std::vector<std::string> claim(const std::string& name, int count) {
-    const auto nodes = cloud().claim_nodes(name, count, "");
+  std::vector<std::string> claim(const std::string& name, int count, const std::vector<std::string>& home = {}) {
+    const auto nodes = cloud().claim_nodes(name, count, "", home);
     EXPECT_TRUE(nodes.ok()) << nodes.error().to_string();
     std::vector<std::string> ids;
     if (nodes.ok()) {
@@ -82,16 +82,25 @@ TEST_P(CloudConformance, ReleaseIsIdempotentAndLasts) {
   EXPECT_EQ(claim("claim-a", 1).size(), 1U) << "released: a new claim of one node";
 }
 
+TEST_P(CloudConformance, WhoComesBackGetsTheNodesWhereHisThingsAre) {
+  const auto all = claim("claim-a", 2);
+  ASSERT_EQ(all.size(), 2U);
+  EXPECT_EQ(claim("claim-b", 1, {all[1]}), std::vector<std::string>{all[1]});
+  EXPECT_EQ(claim("claim-c", 2, {all[1], all[0]}), (std::vector<std::string>{all[1], all[0]}));
+  EXPECT_EQ(claim("claim-d", 2, {"no-such-node", all[1]}).front(), all[1]);
+  EXPECT_EQ(claim("claim-e", 1, {"no-such-node"}).size(), 1U);
+}
+
 TEST_P(CloudConformance, MoreThanThereIsIsUnavailableAndClaimsNothing) {
-  const auto refused = cloud().claim_nodes("claim-a", 1'000'000, "");
+  const auto refused = cloud().claim_nodes("claim-a", 1'000'000, "", {});
   ASSERT_FALSE(refused.ok());
   EXPECT_EQ(refused.error().code, ErrorCode::kUnavailable);
   EXPECT_EQ(claim("claim-a", 1).size(), 1U);
 }
 
 TEST_P(CloudConformance, NonsenseIsRefused) {
-  EXPECT_EQ(cloud().claim_nodes("claim-a", 0, "").error().code, ErrorCode::kInvalidArgument);
-  EXPECT_EQ(cloud().claim_nodes("", 1, "").error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(cloud().claim_nodes("claim-a", 0, "", {}).error().code, ErrorCode::kInvalidArgument);
+  EXPECT_EQ(cloud().claim_nodes("", 1, "", {}).error().code, ErrorCode::kInvalidArgument);
 }
 
 TEST_P(CloudConformance, EveryNodeHasItsOwnAgent) {

@@ -1,5 +1,8 @@
 #include "main/node_roles.h"
 
+#include <fcntl.h>
+
+#include <cstdlib>
 #include <map>
 
 #include "agent/agent.h"
@@ -39,10 +42,20 @@ Result<std::string> need(const Flags& flags, const std::string& name) {
   return make_error(ErrorCode::kInvalidArgument, name + " is missing");
 }
 
+/// The number of a descriptor that is open, -1 where none is named. What we start later is not to have it by accident.
+Result<int> descriptor(const Flags& flags, const std::string& name) {
+  const auto found = flags.find(name);
+  if (found == flags.end()) return -1;
+  const int fd = static_cast<int>(std::strtol(found->second.c_str(), nullptr, 10));
+  if (fd > 2 && ::fcntl(fd, F_SETFD, FD_CLOEXEC) == 0) return fd;
+  return make_error(ErrorCode::kInvalidArgument, name + " is not open");
+}
+
 }  // namespace
 
 Result<int> run_agent_role(const std::vector<std::string>& arguments) {
-  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node", "--mask", "--remote", "--remote-rate"}));
+  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node", "--mask", "--remote", "--remote-rate",
+                                                         "--listen", "--tls", "--network-fd", "--hold-fd"}));
   agent::AgentOptions options;
   CACS_ASSIGN(options.state_dir, need(flags, "--state"));
   CACS_ASSIGN(options.node, need(flags, "--node"));
@@ -53,6 +66,12 @@ Result<int> run_agent_role(const std::vector<std::string>& arguments) {
   if (const auto rate = flags.find("--remote-rate"); rate != flags.end()) {
     CACS_ASSIGN(options.remote_rate, parse_size(rate->second));
   }
+  if (const auto listen = flags.find("--listen"); listen != flags.end()) {
+    options.listen = listen->second;
+    CACS_ASSIGN(options.tls, need(flags, "--tls"));
+  }
+  CACS_ASSIGN(options.network_fd, descriptor(flags, "--network-fd"));
+  CACS_ASSIGN(options.hold_fd, descriptor(flags, "--hold-fd"));
   CACS_ASSIGN(options.program, own_program());
   CACS_ASSIGN(options.init_program, find_init_program());
   CACS_ASSIGN(options.criu, engine::find_criu());

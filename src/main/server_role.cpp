@@ -123,6 +123,8 @@ Result<Parts> make_parts(const cli::ServerOptions& options, const std::filesyste
   cloud::LocalCloudOptions local;
   local.state = state;
   CACS_ASSIGN(local.program, own_program());
+  local.nodes = options.local_nodes;
+  local.network = options.local_nodes > 1;
   CACS_TRY(set_remote(local, options));
   CACS_ASSIGN(parts.local, cloud::LocalCloud::open(local));
   application::ManagerOptions manager;

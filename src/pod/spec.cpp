@@ -90,6 +90,29 @@ Status parse_mounts(const JsonObject& object, std::vector<MountSpec>& mounts) {
   return {};
 }
 
+Result<Underlay> parse_underlay(const JsonObject& object) {
+  constexpr std::int64_t kLastId = (1 << 24) - 1;  // of VXLAN
+  const auto is_address = [](const std::string& text) {
+    in_addr parsed{};
+    return ::inet_pton(AF_INET, text.c_str(), &parsed) == 1;
+  };
+  Underlay underlay;
+  CACS_ASSIGN(const std::int64_t id, json_int(object, "id"));
+  if (id < 1 || id > kLastId) return bad("network.underlay.id must be from 1 to 16777215");
+  underlay.network_id = static_cast<std::uint32_t>(id);
+  CACS_ASSIGN(underlay.local, json_string(object, "local"));
+  const JsonArray* peers = json_find_array(object, "peers");
+  if (!is_address(underlay.local) || peers == nullptr || peers->empty() || peers->size() > kMaxHosts) {
+    return bad("network.underlay: an IPv4 address, and those of at least one other node, are needed");
+  }
+  for (const auto& item : *peers) {
+    std::string peer(item.is_string() ? std::string_view(item.get_string()) : std::string_view());
+    if (!is_address(peer)) return bad("network.underlay: '" + printable(peer) + "' is not an IPv4 address");
+    underlay.peers.push_back(std::move(peer));
+  }
+  return underlay;
+}
+
 Status parse_network(const JsonObject& object, PodSpec& spec) {
   const JsonObject* network = json_find_object(object, "network");
   if (network == nullptr) return {};
@@ -113,6 +136,9 @@ Status parse_network(const JsonObject& object, PodSpec& spec) {
       }
       spec.hosts.push_back(std::move(entry));
     }
+  }
+  if (const JsonObject* underlay = json_find_object(*network, "underlay")) {
+    CACS_ASSIGN(spec.underlay, parse_underlay(*underlay));
   }
   return {};
 }
@@ -192,8 +218,14 @@ JsonObject pod_spec_to_json(const PodSpec& spec) {
   object["mounts"] = std::move(mounts);
   JsonArray hosts;
   for (const auto& host : spec.hosts) hosts.push_back(JsonObject{{"name", host.name}, {"address", host.address}});
-  object["network"] = JsonObject{
+  JsonObject network{
       {"address", spec.address}, {"prefix", spec.prefix}, {"egress", spec.egress}, {"hosts", std::move(hosts)}};
+  if (spec.underlay) {
+    network["underlay"] = JsonObject{{"id", spec.underlay->network_id},
+                                     {"local", spec.underlay->local},
+                                     {"peers", JsonArray(spec.underlay->peers.begin(), spec.underlay->peers.end())}};
+  }
+  object["network"] = std::move(network);
   object["resources"] = JsonObject{
       {"cpus", spec.cpus}, {"memory_bytes", spec.memory_bytes}, {"disk_bytes", spec.disk_bytes}, {"pids", spec.pids}};
   object["base"] = spec.base;

@@ -2,11 +2,13 @@
 
 #include <cstdint>
 #include <map>
+#include <optional>
 #include <string>
 #include <vector>
 
 #include "base/json.h"
 #include "base/result.h"
+#include "pod/switch.h"
 
 namespace cacs::pod {
 
@@ -47,7 +49,8 @@ struct PodSpec {
   std::vector<MountSpec> mounts;
   std::string address = "10.77.0.1";
   int prefix = 16;
-  std::vector<HostName> hosts;  ///< all pods of the application, this one included; empty: this one only
+  std::vector<HostName> hosts;       ///< all pods of the application, this one included; empty: this one only
+  std::optional<Underlay> underlay;  ///< where others are on other nodes
   bool egress = true;
   std::string base = "host";
   std::string engine = "criu";

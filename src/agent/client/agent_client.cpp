@@ -49,6 +49,7 @@ net::ClientOptions options_for(const std::filesystem::path& socket) {
 }  // namespace
 
 Client::Client(const std::filesystem::path& socket) : http_(options_for(socket)) {}
+Client::Client(net::ClientOptions options) : http_(std::move(options)) {}
 
 Result<JsonObject> Client::make(const Call& call) {
   net::ClientRequest request;

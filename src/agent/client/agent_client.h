@@ -9,13 +9,15 @@
 
 namespace cacs::agent {
 
-/// An agent over its socket: docs/agent-api.md, call by call. What the transport loses (no connection, a broken one, no
-/// answer in time) is kUnavailable; what the agent refuses comes back as the error that it sent. Each call has a time
-/// limit that fits it: its own wait or deadline and a margin where it has one.
+/// An agent over its socket or the network: docs/agent-api.md, call by call. What the transport loses (no connection, a
+/// broken one, no answer in time) is kUnavailable; what the agent refuses comes back as the error that it sent. Each
+/// call has a time limit that fits it: its own wait or deadline and a margin where it has one.
 class Client final : public cloud::NodeAgent {
  public:
   /// `socket`: the agent's unix socket (STATE/agent.sock). Nothing is connected yet.
   explicit Client(const std::filesystem::path& socket);
+  /// One that is reached over the network.
+  explicit Client(net::ClientOptions options);
 
   Result<JsonObject> info() override;
   Result<JsonObject> events(std::uint64_t after, std::string_view instance, std::chrono::milliseconds wait) override;

@@ -19,6 +19,7 @@
 #include <cstring>
 #include <utility>
 
+#include "base/held_fd.h"
 #include "base/io.h"
 #include "base/json.h"
 #include "base/text.h"
@@ -70,20 +71,13 @@ Result<ProcessIdentity> listener_of(const std::filesystem::path& socket) {
 }
 
 Status write_identity(const std::filesystem::path& path, const ProcessIdentity& identity) {
-  return write_file_durably(
-      path, boost::json::serialize(
-                JsonObject{{"pid", identity.pid}, {"start_time", identity.start_time}, {"boot_id", identity.boot_id}}));
+  return write_file_durably(path, boost::json::serialize(identity_to_json(identity)));
 }
 
 Result<ProcessIdentity> read_identity(const std::filesystem::path& path) {
   CACS_ASSIGN(const std::string text, read_text_file(path, 4096));
   CACS_ASSIGN(const JsonObject object, parse_json_object(text, path.string()));
-  CACS_ASSIGN(const std::int64_t pid, json_int(object, "pid"));
-  CACS_ASSIGN(const std::int64_t start_time, json_int(object, "start_time"));
-  CACS_ASSIGN(std::string boot_id, json_string(object, "boot_id"));
-  return ProcessIdentity{.pid = static_cast<pid_t>(pid),
-                         .start_time = static_cast<std::uint64_t>(start_time),
-                         .boot_id = std::move(boot_id)};
+  return identity_from_json(object);
 }
 
 /// The last `size` bytes of a file; empty when it cannot be read.
@@ -103,7 +97,8 @@ std::string tail_of(const std::filesystem::path& path, std::int64_t size) {
 
 AgentProcess::AgentProcess(AgentProcessOptions options)
     : options_(std::move(options)),
-      client_(std::make_shared<agent::Client>(options_.directory / "agent.sock")),
+      client_(options_.client ? std::make_shared<agent::Client>(*options_.client)
+                              : std::make_shared<agent::Client>(options_.directory / "agent.sock")),
       wake_(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK)) {}
 
 AgentProcess::~AgentProcess() {
@@ -174,11 +169,11 @@ Result<std::optional<AgentProcess::Running>> AgentProcess::find() {
 
 Result<AgentProcess::Running> AgentProcess::start() {
   CACS_ASSIGN(const UniqueFd log, open_log());
-  CACS_ASSIGN(Child child, spawn({.argv = options_.command,
-                                  .env = std::nullopt,
-                                  .cwd = "/",
-                                  .fds = {{log.get(), 1}, {log.get(), 2}},
-                                  .new_session = true}));
+  std::vector<std::pair<int, int>> fds = {{log.get(), 1}, {log.get(), 2}};
+  fds.insert(fds.end(), options_.fds.begin(), options_.fds.end());
+  CACS_ASSIGN(
+      Child child,
+      spawn({.argv = options_.command, .env = std::nullopt, .cwd = "/", .fds = std::move(fds), .new_session = true}));
   CACS_ASSIGN(ProcessIdentity identity, identify_process(child.pid()));
   CACS_TRY(write_identity(options_.directory / "agent.pid", identity));
   CACS_ASSIGN(UniqueFd pidfd, open_process(identity));

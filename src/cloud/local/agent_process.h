@@ -7,6 +7,7 @@
 #include <optional>
 #include <string>
 #include <thread>
+#include <utility>
 #include <vector>
 
 #include "agent/client/agent_client.h"
@@ -17,8 +18,10 @@
 namespace cacs::cloud {
 
 struct AgentProcessOptions {
-  std::vector<std::string> command;  ///< program and arguments
-  std::filesystem::path directory;   ///< the node's state: agent.sock, agent.pid, agent.log
+  std::vector<std::string> command;          ///< program and arguments
+  std::filesystem::path directory;           ///< the node's state: agent.sock, agent.pid, agent.log
+  std::vector<std::pair<int, int>> fds;      ///< what it has open besides: (ours, which stay open; theirs)
+  std::optional<net::ClientOptions> client;  ///< how it is reached; unset: by agent.sock
   std::chrono::milliseconds start_limit{20'000};
   std::chrono::milliseconds first_backoff{500};
   std::chrono::milliseconds last_backoff{30'000};
