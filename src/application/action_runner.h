@@ -22,6 +22,7 @@ struct ActionContext {
   std::string tenant;
   std::shared_ptr<const Asr> asr;
   State state;
+  std::uint32_t network_id = 0;  ///< of the incarnation's network between nodes
   /// Set when the action is no longer wanted: long waits end early.
   std::stop_token cancelled;
   /// Told while a checkpoint is stored.
@@ -33,14 +34,6 @@ struct ActionResult {
   Event event;
   JsonObject details;
 };
-
-std::string pod_uid(std::string_view application, int pod);
-
-/// The fact that an agent's Pod (docs/agent-api.md) states; unset while it is being made.
-std::optional<Event> pod_fact(int pod, const JsonObject& view);
-/// Its `log_base`; zeros where an agent of an older version does not tell, nothing where there is none yet.
-std::optional<LogSizes> log_base_from_agent(const JsonObject& view);
-PodExit exit_from_agent(const JsonObject& exit);
 
 /// Runs one action against cloud and agents. Blocks; any thread. A failure that may pass is kActionFailed.
 ActionResult run_action(const Clouds& clouds, const ActionContext& context, const Action& action);

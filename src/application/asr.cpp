@@ -215,6 +215,8 @@ void read_placement(const FieldReader& top, Asr& asr, ParseFailure& failure) {
     const FieldReader reader(*nodes, "nodes", kNodeFields, failure);
     reader.integer("count", asr.node_count, 1, kMaxPods);
     reader.string("template", asr.node_template, kMaxName);
+    if (top.find("pods") == nullptr) asr.pods = asr.node_count;
+    if (asr.node_count > asr.pods) reader.fail("count", "no more than the number of pods", reader.find("count"));
   }
   if (const JsonObject* resources = top.object("resources")) {
     const FieldReader reader(*resources, "resources", kResourceFields, failure);

@@ -145,9 +145,18 @@ TEST(Asr, EveryKindOfWrongValueIsNamed) {
   }
 }
 
+TEST(Asr, AsManyPodsAsNodesWhereNobodySaysHowMany) {
+  const auto parsed = parse(R"({"command": ["x"], "nodes": {"count": 3}})");
+  ASSERT_TRUE(parsed.ok()) << parsed.error().to_string();
+  EXPECT_EQ(parsed->pods, 3);
+  EXPECT_EQ(parsed->node_count, 3);
+  const Error error = failure(R"({"command": ["x"], "pods": 2, "nodes": {"count": 3}})");
+  EXPECT_EQ(error.code, ErrorCode::kInvalidArgument);
+  EXPECT_NE(error.message.find("'nodes.count'"), std::string::npos) << error.message;
+}
+
 TEST(Asr, WhatIsNotBuiltYetIsRefusedNotIgnored) {
   const std::string_view cases[] = {
-      R"({"command": ["x"], "nodes": {"count": 2}})",
       R"({"command": ["x"], "engine": "dmtcp"})",
       R"({"command": ["x"], "base": "debian"})",
       R"({"command": ["x"], "provision": ["apt-get install -y lammps"]})",

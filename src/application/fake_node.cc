@@ -93,6 +93,7 @@ void FakeNode::push(const std::string& kind, const std::string& uid, JsonObject 
 
 JsonObject FakeNode::view(const std::string& uid, const Pod& pod) {
   JsonObject object{{"uid", uid}, {"incarnation", pod.incarnation}, {"state", pod.state}, {"log_base", pod.log_base}};
+  if (pod.state == "RUNNING") object["ending"] = false;
   if (!pod.exit.empty()) object["exit"] = pod.exit;
   return object;
 }
@@ -122,12 +123,13 @@ Result<JsonObject> FakeNode::info() {
 Result<JsonObject> FakeNode::events(std::uint64_t after, std::string_view instance, std::chrono::milliseconds wait) {
   std::unique_lock lock(mutex_);
   const std::string asked(instance);
-  changed_.wait_for(lock, wait,
-                    [&] { return !reachable_ || asked != std::to_string(instance_) || events_.size() > after; });
+  changed_.wait_for(lock, wait, [&] {
+    return !reachable_ || asked != std::to_string(instance_) || (!hold_events_ && events_.size() > after);
+  });
   CACS_TRY(reach());
   JsonArray list;
   const std::size_t first = asked == std::to_string(instance_) ? static_cast<std::size_t>(after) : 0;
-  for (std::size_t i = first; i < events_.size(); ++i) list.emplace_back(events_[i]);
+  for (std::size_t i = first; !hold_events_ && i < events_.size(); ++i) list.emplace_back(events_[i]);
   return JsonObject{{"instance", std::to_string(instance_)}, {"events", std::move(list)}};
 }
 
@@ -149,7 +151,7 @@ Result<JsonObject> FakeNode::put_pod(std::string_view uid, const JsonObject& spe
   if (found != pods_.end() && found->second.incarnation == incarnation)
     return answer(view(std::string(uid), found->second));
   newest = incarnation;
-  Pod pod{.incarnation = incarnation};
+  Pod pod{.incarnation = incarnation, .spec = spec};
   if (const JsonObject* restore = json_find_object(spec, "restore")) {
     pod.restored_from = json_string_or(*restore, "checkpoint", "");
     if (checkpoints_.count(pod.restored_from) == 0) {
@@ -244,7 +246,14 @@ Result<JsonObject> FakeNode::get_cut(std::string_view, std::string_view checkpoi
 Result<JsonObject> FakeNode::commit_checkpoint(std::string_view checkpoint, const JsonObject& body) {
   const std::lock_guard lock(mutex_);
   CACS_TRY(reach());
+  if (commit_error_) return *commit_error_;
   JsonObject object = body;
+  JsonArray pods;
+  for (const Json& pod : body.at("pods").as_array()) {
+    const std::string uid = json_string_or(pod.as_object(), "uid", "");
+    pods.emplace_back(uid.substr(uid.rfind('.') + 1));
+  }
+  object["pods"] = std::move(pods);
   object["checkpoint"] = std::string(checkpoint);
   object["size_bytes"] = 4096;
   object["levels"] = JsonArray{"local"};
@@ -318,6 +327,23 @@ void FakeNode::ask_for_checkpoint(const std::string& uid, const std::string& req
   push("pod.checkpoint_requested", uid, {{"request", request}, {"level", "local"}, {"wait", wait}});
 }
 
+void FakeNode::hold_events(bool hold) {
+  const std::lock_guard lock(mutex_);
+  hold_events_ = hold;
+  changed_.notify_all();
+}
+
+JsonObject FakeNode::spec(const std::string& uid) {
+  const std::lock_guard lock(mutex_);
+  const auto found = pods_.find(uid);
+  return found == pods_.end() ? JsonObject() : found->second.spec;
+}
+
+void FakeNode::fail_commits(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  commit_error_ = std::move(error);
+}
+
 void FakeNode::fail_cuts(std::optional<Error> error) {
   const std::lock_guard lock(mutex_);
   cut_error_ = std::move(error);
@@ -389,13 +415,21 @@ int FakeNode::frozen() {
   return count;
 }
 
-FakeCloud::FakeCloud() : agent_(std::make_shared<FakeAgent>(node_)) {}
+FakeCloud::FakeCloud() {
+  for (std::size_t i = 0; i < nodes_.size(); ++i) {
+    nodes_[i] = std::make_shared<FakeNode>();
+    agents_[i] = std::make_shared<FakeAgent>(nodes_[i]);
+  }
+}
 
-Result<std::vector<cloud::Node>> FakeCloud::claim_nodes(std::string_view claim, int count, std::string_view) {
-  if (count > 1) return make_error(ErrorCode::kUnavailable, "there is one node");
+Result<std::vector<cloud::Node>> FakeCloud::claim_nodes(std::string_view claim, int count, std::string_view,
+                                                        const std::vector<std::string>&) {
+  CACS_ASSIGN(std::vector<cloud::Node> all, list_nodes());
+  if (static_cast<std::size_t>(count) > all.size()) return make_error(ErrorCode::kUnavailable, "there are two nodes");
+  all.resize(static_cast<std::size_t>(count));
   const std::lock_guard lock(mutex_);
   claims_.emplace(claim);
-  return std::vector<cloud::Node>{{"node-0", "ready"}};
+  return all;
 }
 
 Status FakeCloud::release_nodes(std::string_view claim) {
@@ -404,11 +438,15 @@ Status FakeCloud::release_nodes(std::string_view claim) {
   return {};
 }
 
-Result<std::vector<cloud::Node>> FakeCloud::list_nodes() { return std::vector<cloud::Node>{{"node-0", "ready"}}; }
+Result<std::vector<cloud::Node>> FakeCloud::list_nodes() {
+  return std::vector<cloud::Node>{{.id = "node-0", .state = "ready", .address = "192.0.2.1"},
+                                  {.id = "node-1", .state = "ready", .address = "192.0.2.2"}};
+}
 
 Result<std::shared_ptr<cloud::NodeAgent>> FakeCloud::agent(std::string_view node) {
-  if (node != "node-0") return not_found(node);
-  return agent_;
+  if (node == "node-0") return agents_[0];
+  if (node == "node-1") return agents_[1];
+  return not_found(node);
 }
 
 std::size_t FakeCloud::claims() {

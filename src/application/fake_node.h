@@ -1,5 +1,6 @@
 #pragma once
 
+#include <array>
 #include <condition_variable>
 #include <cstdint>
 #include <map>
@@ -29,6 +30,7 @@ class FakeNode {
     Output output;
     JsonObject log_base;
     bool open = true;  ///< its application's other pods hear it
+    JsonObject spec;   ///< as it was asked for
   };
 
   // What the agent answers; see cloud/node_agent.h.
@@ -57,14 +59,17 @@ class FakeNode {
   void tell(const std::string& kind, const std::string& uid, JsonObject more);  ///< an event of its agent
   void ask_for_checkpoint(const std::string& uid, const std::string& request, bool wait);
   void fail_cuts(std::optional<Error> error);  ///< every cut from now on; unset: no more
-  void hold_cuts(bool hold);                   ///< dumps take until they are aborted, or let go
-  void lose_answers(int every);                ///< each n-th call takes effect, and its answer is lost; 0: none
+  void fail_commits(std::optional<Error> error);
+  void hold_cuts(bool hold);     ///< dumps take until they are aborted, or let go
+  void lose_answers(int every);  ///< each n-th call takes effect, and its answer is lost; 0: none
   void set_reachable(bool reachable);
-  void reboot();  ///< all pods are gone, and the agent is a new one
+  void hold_events(bool hold);  ///< what happens is told later
+  void reboot();                ///< all pods are gone, and the agent is a new one
   void lose_checkpoint(const std::string& checkpoint);
 
   // What is there.
   std::optional<Pod> pod(const std::string& uid);
+  JsonObject spec(const std::string& uid);
   std::size_t pods();
   std::set<std::string> checkpoints();
   /// From now on it is found damaged when it is verified.
@@ -91,9 +96,11 @@ class FakeNode {
   int instance_ = 1;
   bool reachable_ = true;
   bool hold_cuts_ = false;
+  bool hold_events_ = false;
   int lose_every_ = 0;
   int calls_ = 0;
   std::optional<Error> cut_error_;
+  std::optional<Error> commit_error_;
   std::vector<JsonObject> events_;
   std::map<std::string, Pod, std::less<>> pods_;
   std::map<std::string, int, std::less<>> newest_;  ///< incarnation seen of each uid
@@ -104,22 +111,23 @@ class FakeNode {
   std::vector<JsonObject> outcomes_;
 };
 
-/// A cloud with that one node, "node-0".
+/// A cloud with two such nodes, "node-0" and "node-1".
 class FakeCloud final : public cloud::Cloud {
  public:
   FakeCloud();
   [[nodiscard]] std::string name() const override { return "local"; }
-  Result<std::vector<cloud::Node>> claim_nodes(std::string_view claim, int count, std::string_view) override;
+  Result<std::vector<cloud::Node>> claim_nodes(std::string_view claim, int count, std::string_view,
+                                               const std::vector<std::string>& home) override;
   Status release_nodes(std::string_view claim) override;
   Result<std::vector<cloud::Node>> list_nodes() override;
   Result<std::shared_ptr<cloud::NodeAgent>> agent(std::string_view node) override;
 
-  FakeNode& node() { return *node_; }
+  FakeNode& node(std::size_t index = 0) { return *nodes_.at(index); }
   std::size_t claims();
 
  private:
-  std::shared_ptr<FakeNode> node_ = std::make_shared<FakeNode>();
-  std::shared_ptr<cloud::NodeAgent> agent_;
+  std::array<std::shared_ptr<FakeNode>, 2> nodes_;
+  std::array<std::shared_ptr<cloud::NodeAgent>, 2> agents_;
   std::mutex mutex_;
   std::set<std::string, std::less<>> claims_;
 };

@@ -35,6 +35,7 @@ bool Step::quiet() const { return std::none_of(s_.pods.begin(), s_.pods.end(), m
 void Step::enter(Phase phase, std::string reason) {
   s_.phase = phase;
   s_.reason = std::move(reason);
+  s_.doubt = false;
   if (phase != Phase::kReady && phase != Phase::kRestarting) s_.stage = StartStage::kNone;
   if (!may_prepare(phase) && !s_.check.empty()) {
     restart_refusal_ =
@@ -83,6 +84,8 @@ void Step::handle(const Event& event) {
       if (s_.stage != StartStage::kOpen || event.incarnation != s_.incarnation) return;
       s_.failures = 0;
       return run();
+    case EventKind::kPodsLookedAt:
+      return pods_looked_at(event);
     case EventKind::kCutPrepared:
     case EventKind::kCutFailed:
     case EventKind::kCutThawed:
@@ -142,8 +145,7 @@ void Step::handle_nodes(const Event& event) {
       return;
     default:
       if (s_.nodes != NodesStatus::kReleasing) return;
-      s_.nodes = NodesStatus::kNone;
-      s_.node_names.clear();
+      s_.nodes = NodesStatus::kNone;  // their names stay: checkpoints are on their disks
       s_.failures = 0;
       return;
   }
@@ -196,7 +198,7 @@ void Step::pod_ended(Pod& pod, const PodExit& exit) {
   judge_exits();
 }
 
-void Step::judge_exits() {
+void Step::judge_exits(bool looked) {
   if (s_.phase != Phase::kRunning && s_.phase != Phase::kSuspending && !is_starting(s_)) return;
   const auto ended = [](const Pod& pod) { return pod.status == PodStatus::kDead && pod.exit; };
   // The command runs in the first pod; the others run what it launches there, and have no end of their own.
@@ -213,9 +215,29 @@ void Step::judge_exits() {
                      (exit.kind == ExitKind::kSignaled && policy.restart_on_signal) ||
                      (exit.kind == ExitKind::kOom && policy.restart_on_oom) ||
                      (exit.kind == ExitKind::kExited && policy.restart_on_codes.contains(exit.code));
+  // A pod that died takes the command with it, and of the two it is the command that may be heard of first: they are on
+  // different nodes.
+  if (!again && !looked && s_.pods.size() > 1 && mutation_ != Mutation::kJudgeAtOnce) {
+    s_.doubt = true;
+    return;
+  }
   s_.exit = exit;
   if (again) return recover(exit.to_string());
   fail(exit.to_string());
+}
+
+void Step::pods_looked_at(const Event& event) {
+  if (!s_.doubt || event.incarnation != s_.incarnation) return;
+  s_.failures = 0;
+  for (const int index : event.dead) {
+    if (index < 1 || static_cast<std::size_t>(index) >= s_.pods.size()) continue;
+    Pod& pod = s_.pods[static_cast<std::size_t>(index)];
+    if (pod.status != PodStatus::kRunning && pod.status != PodStatus::kStarting) continue;
+    pod.status = PodStatus::kDead;
+    pod.exit = PodExit{};
+  }
+  s_.doubt = false;
+  judge_exits(true);
 }
 
 void Step::complete() {

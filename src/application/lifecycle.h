@@ -147,7 +147,7 @@ struct State {
   int attempts = 0;     ///< recoveries since the last progress (a checkpoint committed)
   int failures = 0;     ///< actions that failed in a row: what their next try waits for
   NodesStatus nodes = NodesStatus::kNone;
-  std::vector<std::string> node_names;
+  std::vector<std::string> node_names;  ///< held, or the last that were
   std::vector<Pod> pods;
   std::vector<Checkpoint> checkpoints;  ///< oldest first
   std::optional<Cut> cut;
@@ -157,6 +157,7 @@ struct State {
   std::string source;           ///< checkpoint the present incarnation starts from; empty: from nothing
   bool asked = false;           ///< the source was named by the user
   std::string check;            ///< checkpoint named by the user that is being verified, all else going on; or empty
+  bool doubt = false;           ///< the command failed; whether it is because a pod of it died is being asked
   std::uint64_t timer = 0;      ///< number of the timer that counts now; older ones are ignored
   std::optional<PodExit> exit;  ///< of the application, once it has ended
 
@@ -179,6 +180,7 @@ enum class EventKind {
   kNodesReleased,
   kPodGone,             ///< pod, incarnation
   kNetworkOpened,       ///< incarnation
+  kPodsLookedAt,        ///< incarnation; dead: those that have ended
   kCutPrepared,         ///< checkpoint; all pods are frozen and dumped
   kCutFailed,           ///< checkpoint, error
   kCutThawed,           ///< checkpoint
@@ -210,6 +212,7 @@ enum class ActionKind {
   kStartPod,
   kDestroyPod,
   kOpenNetwork,
+  kLookAtPods,
   kBeginCut,
   kThaw,
   kStore,
@@ -245,6 +248,7 @@ struct Event {
   Error error;
   std::vector<std::string> nodes;
   std::vector<std::string> pieces;
+  std::vector<int> dead;
   std::uint64_t timer = 0;
   std::optional<Action> action;
   /// With what a pod's agent says of it: its output before this incarnation wrote any. Not the machine's: the driver
@@ -287,6 +291,7 @@ enum class Mutation {
   kOpenEarly,
   kForgetOpen,
   kForgetWorkers,
+  kJudgeAtOnce,
 };
 
 State initial_state(const Policy& policy);

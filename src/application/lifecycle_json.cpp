@@ -186,6 +186,7 @@ JsonObject state_to_json(const State& state) {
                   {"source", state.source},
                   {"asked", state.asked},
                   {"check", state.check},
+                  {"doubt", state.doubt},
                   {"timer", state.timer},
                   {"exit", exit_json(state.exit)}};
   if (state.cut) {
@@ -229,6 +230,7 @@ Result<State> state_from_json(const JsonObject& object) {
   state.source = json_string_or(object, "source", "");
   state.asked = json_bool_or(object, "asked", false);
   state.check = json_string_or(object, "check", "");
+  state.doubt = json_bool_or(object, "doubt", false);
   state.timer = static_cast<std::uint64_t>(json_int_or(object, "timer", 0));
   CACS_TRY(read_lists(object, state));
   if (const JsonObject* cut = json_find_object(object, "cut")) {

@@ -41,7 +41,8 @@ class Simulation {
     Life life = Life::kRunning;
     PodExit exit;
     Error error;
-    bool open = true;  ///< others hear it
+    bool open = true;      ///< others hear it
+    bool dragged = false;  ///< the command failed because this or another pod had died
   };
   struct SimCut {
     bool prepared = false;
@@ -68,6 +69,7 @@ class Simulation {
   void apply(const Event& event);
   void check_retention(const State& next);
   void check_restart(const Event& event, const State& next);
+  void check_blame(const State& next);
   void dispatch(const std::vector<Action>& actions);
   void start_ready();
   void effect(Running& running);
@@ -82,6 +84,8 @@ class Simulation {
   Event execute_nodes(const Action& action);
   Event execute_start(const Action& action);
   Event execute_open(const Action& action);
+  Event execute_look(const Action& action);
+  void drag_command(int incarnation);
   Event execute_cut(const Action& action);
   Event execute_delete(const Action& action);
   Event execute_check(const Action& action);

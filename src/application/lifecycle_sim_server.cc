@@ -28,6 +28,7 @@ void Simulation::apply(const Event& event) {
   }
   check_retention(next.state);
   check_restart(event, next.state);
+  check_blame(next.state);
   if (fault_ == DriverFault::kActBeforePersist) {
     memory_ = next.state;
     dispatch(next.actions);
@@ -66,6 +67,15 @@ void Simulation::check_restart(const Event& event, const State& next) {
       next.asked && next.source != memory_.source && (next.phase == Phase::kRestarting || next.phase == Phase::kQueued);
   if (begins && !sound_.contains(next.source)) broken("torn down for a checkpoint that nobody had looked at");
   if (event.kind == EventKind::kCheckpointSound && next.asked && next.phase != memory_.phase) user_restart_ = true;
+}
+
+void Simulation::check_blame(const State& next) {
+  if (next.phase != Phase::kError || memory_.phase == Phase::kError) return;
+  const auto first = pods_.find(0);
+  const bool dragged = first != pods_.end() && first->second.dragged && first->second.incarnation == next.incarnation;
+  if (dragged && next.reason == first->second.exit.to_string()) {
+    broken("the command was blamed for the death of another pod");
+  }
 }
 
 void Simulation::dispatch(const std::vector<Action>& actions) {

@@ -46,6 +46,8 @@ Event Simulation::execute(const Action& action) {
     }
     case ActionKind::kOpenNetwork:
       return execute_open(action);
+    case ActionKind::kLookAtPods:
+      return execute_look(action);
     case ActionKind::kDeleteCheckpoint:
       return execute_delete(action);
     case ActionKind::kCheckCheckpoint:
@@ -174,6 +176,32 @@ Event Simulation::execute_open(const Action& action) {
   return Event{.kind = EventKind::kNetworkOpened, .incarnation = action.incarnation};
 }
 
+Event Simulation::execute_look(const Action& action) {
+  if (!calm_ && chance(10)) {
+    return Event{
+        .kind = EventKind::kActionFailed, .error = make_error(ErrorCode::kUnavailable, "no answer"), .action = action};
+  }
+  Event result{.kind = EventKind::kPodsLookedAt, .incarnation = action.incarnation};
+  for (int i = 1; i < memory_.policy.pods; ++i) {
+    const auto pod = pods_.find(i);
+    const bool lives = pod != pods_.end() && pod->second.incarnation == action.incarnation && alive(pod->second);
+    if (!lives) result.dead.push_back(i);
+  }
+  return result;
+}
+
+/// The command cannot do without a pod that died: it fails, and who hears of which first is open.
+void Simulation::drag_command(int incarnation) {
+  const auto it = pods_.find(0);
+  if (it == pods_.end() || it->second.life != Life::kRunning || it->second.incarnation != incarnation) return;
+  SimPod& first = it->second;
+  first.life = Life::kDead;
+  first.dragged = true;
+  first.exit = {.kind = ExitKind::kExited, .code = 1};
+  messages_.push_back(
+      Event{.kind = EventKind::kPodExited, .pod = 0, .incarnation = first.incarnation, .exit = first.exit});
+}
+
 Event Simulation::execute_cut(const Action& action) {
   const std::string& id = action.checkpoint;
   Event failed{.kind = EventKind::kCutFailed, .checkpoint = id, .error = make_error(ErrorCode::kIo, "refused")};
@@ -290,7 +318,9 @@ void Simulation::program_acts() {
   if (pod.life == Life::kFrozen && event.exit.kind == ExitKind::kExited) return;  // a frozen task cannot exit
   pod.life = Life::kDead;
   pod.exit = event.exit;
+  const bool drags = index > 0 && event.exit.kind != ExitKind::kExited && chance(50);
   messages_.push_back(std::move(event));
+  if (drags) drag_command(pod.incarnation);
 }
 
 void Simulation::agent_crash() {

@@ -36,7 +36,8 @@ class Step {
   void handle_pod(const Event& event);
   void pod_ended(Pod& pod, const PodExit& exit);
   void start_failed(const Event& event);
-  void judge_exits();
+  void judge_exits(bool looked = false);
+  void pods_looked_at(const Event& event);
   void recover(const std::string& why);
   void fail(const std::string& why);
   void complete();

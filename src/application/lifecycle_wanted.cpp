@@ -75,6 +75,7 @@ std::vector<Action> wanted(const State& state) {
   if (state.stage == StartStage::kOpen) {
     out.push_back({.kind = ActionKind::kOpenNetwork, .incarnation = state.incarnation});
   }
+  if (state.doubt) out.push_back({.kind = ActionKind::kLookAtPods, .incarnation = state.incarnation});
   if (state.cut) {
     out.push_back({.kind = cut_action(state.cut->stage),
                    .incarnation = find_checkpoint(state, state.cut->checkpoint)->incarnation,
@@ -121,6 +122,8 @@ std::string lane_of(const Action& action) {
       return fmt::format("pod-{}", action.pod);
     case ActionKind::kOpenNetwork:
       return "network";
+    case ActionKind::kLookAtPods:
+      return "look";
     case ActionKind::kBeginCut:
     case ActionKind::kThaw:
     case ActionKind::kStore:

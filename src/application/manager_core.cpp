@@ -69,7 +69,10 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
     const Record saved = record;  // without what is going on, which does not change here
     record.logs = logs;
     note_times(record, before);
-    if (record.state.incarnation != before.incarnation) record.progress.reset();
+    if (record.state.incarnation != before.incarnation) {
+      record.progress.reset();
+      record.network_id = record.asr->node_count > 1 ? next_network_id() : 0;
+    }
     for (const auto& done : finished) {
       std::erase_if(record.operations, [&](const OpenOperation& open) { return open.id == done.id; });
     }
@@ -112,6 +115,19 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
   dispatch(record, event.kind == EventKind::kRecovered ? wanted(record.state) : next.actions);
   post_views(record, finished);  // after it: the timers are armed
   return {};
+}
+
+/// Never the one that another application has, nor, for a long time, one that any had: what is left of an old copy on a
+/// node that was not heard of for a while is in nobody's network.
+std::uint32_t Manager::Core::next_network_id() {
+  constexpr std::uint32_t kLast = (1U << 24U) - 1;  // of VXLAN
+  const auto taken = [&](std::uint32_t id) {
+    return std::ranges::any_of(records_, [&](const auto& each) { return each.second->network_id == id; });
+  };
+  do {
+    last_network_id_ = last_network_id_ % kLast + 1;
+  } while (taken(last_network_id_));
+  return last_network_id_;
 }
 
 void Manager::Core::add_checkpoint_writes(const Record& record, const State& before,
@@ -350,6 +366,7 @@ void Manager::Core::run(Record& record, const Action& action) {
   context.tenant = record.tenant;
   context.asr = record.asr;
   context.state = record.state;
+  context.network_id = record.network_id;
   context.cancelled = cancelled.get_token();
   const auto open = std::find_if(record.operations.begin(), record.operations.end(), [&](const OpenOperation& each) {
     return each.kind == "checkpoint" && each.checkpoint == action.checkpoint;

@@ -11,6 +11,7 @@
 
 #include "application/action_runner.h"
 #include "application/manager.h"
+#include "application/parts.h"
 #include "application/record.h"
 #include "application/task_queue.h"
 #include "application/view_board.h"
@@ -61,7 +62,7 @@ class Manager::Core {
   void add_checkpoint_writes(const Record& record, const State& next, std::vector<database::Write>& writes);
   /// What the pod says of itself, which changes nothing of its life.
   void on_progress(const std::string& application, int incarnation, std::int64_t value);
-  void on_levels(const JsonObject& said);
+  void on_levels(const std::string& node, const JsonObject& said);
   void on_base_changed(const std::string& application, int incarnation, const JsonObject& said);
   void add_event(Record& record, const Note& note, std::vector<database::Write>& writes,
                  std::vector<EventView>& events);
@@ -69,6 +70,7 @@ class Manager::Core {
   std::optional<OperationView> settle(const Record& record, const OpenOperation& open,
                                       const Transition& transition) const;
   void note_times(Record& record, const State& before);
+  std::uint32_t next_network_id();
   void dispatch(Record& record, const std::vector<Action>& actions);
   void start_ready(Record& record);
   void run(Record& record, const Action& action);
@@ -82,13 +84,15 @@ class Manager::Core {
 
   // manager_pump.cpp
   void pump(const std::string& cloud, const std::string& node);
-  bool reconcile(const std::shared_ptr<cloud::NodeAgent>& agent);
-  void on_agent_event(const JsonObject& event);
+  bool reconcile(const std::string& cloud, const std::string& node, const std::shared_ptr<cloud::NodeAgent>& agent);
+  void on_agent_event(const std::string& node, const JsonObject& event);
   bool wait_stop(std::chrono::milliseconds limit);
 
   // manager_start.cpp
   Status load_applications();
   void reconcile_checkpoints();
+  void take_found(const std::string& checkpoint, const std::vector<Part>& parts);
+  void remove_incomplete(const std::string& checkpoint, const std::vector<Part>& parts);
 
   database::Database& database_;
   Clouds clouds_;
@@ -96,6 +100,7 @@ class Manager::Core {
   ViewBoard board_;
   std::map<std::string, std::unique_ptr<Record>> records_;  ///< (mailbox)
   std::uint64_t last_event_ = 0;                            ///< (mailbox)
+  std::uint32_t last_network_id_ = 0;                       ///< (mailbox)
   std::mutex stop_mutex_;
   std::condition_variable stop_changed_;
   bool stopping_ = false;

@@ -14,7 +14,7 @@
 
 namespace cacs::application {
 
-/// A manager with a real database, in a directory of its own, over a cloud of one node in memory.
+/// A manager with a real database, in a directory of its own, over a cloud of two nodes in memory.
 class ManagerFixture : public ::testing::Test {
  protected:
   ManagerFixture() {
@@ -57,7 +57,7 @@ class ManagerFixture : public ::testing::Test {
       return view.ok() && (*view)->state == wanted && (*view)->incarnation >= incarnation;
     });
   }
-  FakeNode& node() { return cloud_.node(); }
+  FakeNode& node(std::size_t index = 0) { return cloud_.node(index); }
   static std::string uid(const std::string& id) { return id + ".pod-0"; }
 
   ManagerOptions options_{.workers = 4,

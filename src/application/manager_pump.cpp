@@ -6,6 +6,8 @@
 #include <set>
 
 #include "application/manager_core.h"
+#include "application/placement.h"
+#include "application/pod_fact.h"
 #include "base/log.h"
 #include "base/text.h"
 
@@ -68,7 +70,7 @@ void Manager::Core::pump(const std::string& cloud_name, const std::string& node)
     complaint.clear();
     const std::string now = json_string_or(*said, "instance", "");
     if (now != instance) {
-      if (!reconcile(*agent)) {
+      if (!reconcile(cloud_name, node, *agent)) {
         if (wait_stop(options_.reconnect_wait)) return;
         continue;
       }
@@ -81,19 +83,24 @@ void Manager::Core::pump(const std::string& cloud_name, const std::string& node)
       const JsonObject* event = item.if_object();
       if (event == nullptr) continue;
       after = std::max(after, static_cast<std::uint64_t>(json_int_or(*event, "seq", 0)));
-      on_agent_event(*event);
+      on_agent_event(node, *event);
     }
   }
 }
 
-bool Manager::Core::reconcile(const std::shared_ptr<cloud::NodeAgent>& agent) {
+bool Manager::Core::reconcile(const std::string& cloud, const std::string& node,
+                              const std::shared_ptr<cloud::NodeAgent>& agent) {
   // Noted before the agent is asked: a pod that starts meanwhile must not look as if it had died.
-  const std::function<Result<std::vector<Believed>>()> note = [this]() -> Result<std::vector<Believed>> {
+  const auto is_placed = [cloud, node](const Record& record, int pod) {
+    return record.asr->cloud == cloud && node_of(record.state, pod) == node;
+  };
+  const std::function<Result<std::vector<Believed>>()> note = [&]() -> Result<std::vector<Believed>> {
     std::vector<Believed> list;
     for (const auto& [id, record] : records_) {
       for (std::size_t i = 0; i < record->state.pods.size(); ++i) {
         const Pod& pod = record->state.pods[i];
-        if (pod.status == PodStatus::kRunning) list.push_back({id, static_cast<int>(i), pod.incarnation});
+        if (pod.status == PodStatus::kRunning && is_placed(*record, static_cast<int>(i)))
+          list.push_back({id, static_cast<int>(i), pod.incarnation});
       }
     }
     return list;
@@ -114,9 +121,9 @@ bool Manager::Core::reconcile(const std::shared_ptr<cloud::NodeAgent>& agent) {
     if (!name) continue;
     there.insert(uid);
     const auto fact = pod_fact(name->pod, *view);
-    mailbox_.post([this, agent, uid, application = name->application, pod = name->pod, incarnation, fact] {
+    mailbox_.post([this, agent, uid, application = name->application, pod = name->pod, incarnation, fact, is_placed] {
       Record* record = find(application);
-      const bool ours = record != nullptr && pod >= 0 && static_cast<std::size_t>(pod) < record->state.pods.size() &&
+      const bool ours = record != nullptr && is_placed(*record, pod) &&
                         record->state.pods[static_cast<std::size_t>(pod)].incarnation == incarnation &&
                         record->state.pods[static_cast<std::size_t>(pod)].status != PodStatus::kNone;
       if (ours) {
@@ -138,10 +145,10 @@ bool Manager::Core::reconcile(const std::shared_ptr<cloud::NodeAgent>& agent) {
   return true;
 }
 
-void Manager::Core::on_agent_event(const JsonObject& said) {
+void Manager::Core::on_agent_event(const std::string& node, const JsonObject& said) {
   const std::string kind = json_string_or(said, "kind", "");
   if (kind == "checkpoint.levels") {
-    mailbox_.post([this, said] { on_levels(said); });
+    mailbox_.post([this, node, said] { on_levels(node, said); });
     return;
   }
   const auto name = parse_uid(json_string_or(said, "uid", ""));
@@ -191,12 +198,12 @@ void Manager::Core::on_progress(const std::string& application, int incarnation,
 }
 
 /// Not written at once: a server that starts asks the agents, and hears it again.
-void Manager::Core::on_levels(const JsonObject& said) {
+void Manager::Core::on_levels(const std::string& node, const JsonObject& said) {
   Record* record = find(json_string_or(said, "application", ""));
   const std::string id = json_string_or(said, "checkpoint", "");
   const JsonArray* levels = json_find_array(said, "levels");
   if (record == nullptr || levels == nullptr || find_checkpoint(record->state, id) == nullptr) return;
-  record->details[id].said["levels"] = *levels;
+  note_levels(record->details[id].said, node, *levels);
   post_views(*record);
 }
 

@@ -5,6 +5,7 @@
 #include <thread>
 
 #include "application/manager_fixture.h"
+#include "application/pod_fact.h"
 
 namespace cacs::application {
 namespace {
@@ -49,10 +50,12 @@ class ManagerTest : public ManagerFixture {
     EXPECT_EQ(wait_operation(started->operation).state, "SUCCEEDED");
   }
   void expect_nothing_left() {
-    EXPECT_EQ(node().pods(), 0U);
-    EXPECT_TRUE(node().checkpoints().empty());
+    for (const std::size_t index : {0U, 1U}) {
+      EXPECT_EQ(node(index).pods(), 0U);
+      EXPECT_TRUE(node(index).checkpoints().empty());
+      EXPECT_EQ(node(index).frozen(), 0);
+    }
     EXPECT_EQ(cloud_.claims(), 0U);
-    EXPECT_EQ(node().frozen(), 0);
   }
 };
 

@@ -11,21 +11,18 @@ namespace {
 /// From a range that no node routes, the same for the application's whole life.
 std::string address_of(int pod) { return fmt::format("10.77.{}.{}", (pod + 1) / 256, (pod + 1) % 256); }
 
-JsonObject network_of(const Asr& asr, int pod) {
+JsonObject network_of(const Asr& asr, int pod, const Json& underlay) {
   JsonArray hosts;
   for (int each = 0; asr.pods > 1 && each < asr.pods; ++each) {
     hosts.push_back(JsonObject{{"name", fmt::format("pod-{}", each)}, {"address", address_of(each)}});
   }
-  return {{"address", address_of(pod)},
-          {"prefix", 16},
-          {"hosts", std::move(hosts)},
-          {"egress", asr.egress},
-          {"ports", JsonArray{}}};
+  return {{"address", address_of(pod)}, {"prefix", 16},         {"hosts", std::move(hosts)},
+          {"underlay", underlay},       {"egress", asr.egress}, {"ports", JsonArray{}}};
 }
 
 }  // namespace
 
-JsonObject pod_request(const ActionContext& context, const Action& action) {
+JsonObject pod_request(const ActionContext& context, const Action& action, const Json& underlay) {
   const Asr& asr = *context.asr;
   const JsonObject json = asr_to_stored_json(asr, true);
   JsonArray command;  // of the first pod; the others run what it launches there
@@ -55,7 +52,7 @@ JsonObject pod_request(const ActionContext& context, const Action& action) {
                                    {"disk_bytes", static_cast<std::int64_t>(asr.disk_bytes)},
                                    {"pids", 0}}},
           {"mounts", json.at("mounts")},
-          {"network", network_of(asr, action.pod)},
+          {"network", network_of(asr, action.pod, underlay)},
           {"base", asr.base},
           {"engine", asr.engine},
           {"engine_options", asr.engine_options},

@@ -6,7 +6,7 @@
 namespace cacs::application {
 
 /// What the agent of a pod's node is asked to make (docs/agent-api.md, PodSpec): the pod, incarnation and source of
-/// `action`, a kStartPod.
-JsonObject pod_request(const ActionContext& context, const Action& action);
+/// `action`, a kStartPod. `underlay`: how its node reaches the others that have pods of it; null where none does.
+JsonObject pod_request(const ActionContext& context, const Action& action, const Json& underlay);
 
 }  // namespace cacs::application

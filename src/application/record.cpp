@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include "application/lifecycle_json.h"
+#include "application/placement.h"
 
 namespace cacs::application {
 namespace {
@@ -95,6 +96,7 @@ JsonObject record_to_json(const Record& record) {
           {"limit_started_at", time_json(record.limit_started_at)},
           {"running_since", time_json(record.running_since)},
           {"failures", record.failures},
+          {"network_id", record.network_id},
           {"operations", std::move(operations)},
           {"logs", record.logs->to_json()}};
 }
@@ -119,6 +121,7 @@ Result<Record> record_from_row(const database::ApplicationRow& row) {
   record.limit_started_at = time_from(row.state, "limit_started_at");
   record.running_since = time_from(row.state, "running_since");
   record.failures = static_cast<int>(json_int_or(row.state, "failures", 0));
+  record.network_id = static_cast<std::uint32_t>(json_int_or(row.state, "network_id", 0));
   if (const JsonArray* operations = json_find_array(row.state, "operations")) {
     for (const Json& item : *operations) {
       if (!item.is_object()) continue;
@@ -223,11 +226,11 @@ ApplicationView application_view(const Record& record) {
   view.ended_at = record.ended_at;
   for (std::size_t i = 0; i < state.pods.size(); ++i) {
     const Pod& pod = state.pods[i];
-    const std::string node = state.node_names.empty() ? "" : state.node_names[i % state.node_names.size()];
+    const std::string node = node_of(state, static_cast<int>(i));
     view.pods.push_back({fmt::format("pod-{}", i), node, std::string(pod_state(pod)),
                          pod.exit ? std::optional(exit_view(*pod.exit)) : std::nullopt});
   }
-  view.nodes = state.node_names;
+  if (state.nodes != NodesStatus::kNone) view.nodes = state.node_names;
   if (state.exit) view.exit = exit_view(*state.exit);
   view.restored_from = state.incarnation > 0 ? state.source : "";
   for (const Checkpoint& checkpoint : state.checkpoints) {

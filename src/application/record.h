@@ -50,6 +50,7 @@ struct Record {
   std::optional<WallTime> next_checkpoint_at;
   std::optional<WallTime> running_since;  ///< of this incarnation
   int failures = 0;                       ///< that it was brought back from
+  std::uint32_t network_id = 0;           ///< of this incarnation's network between nodes; 0: it is on one
   std::map<std::string, CheckpointDetails> details;
   std::vector<OpenOperation> operations;
   std::shared_ptr<const LogLineage> logs = std::make_shared<LogLineage>();  ///< never null

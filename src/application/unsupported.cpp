@@ -30,7 +30,6 @@ Status refuse_unoffered(const Asr& asr, const Offers& offers) {
 
 Status refuse_unsupported(const Asr& asr) {
   const Refusal list[] = {
-      {asr.node_count > 1, "nodes.count", "more than one node", "leave it out or give 1"},
       {asr.engine != "criu", "engine", "an engine other than criu", R"(leave it out or give "criu")"},
       {asr.base != "host", "base", "a base other than the host's root", R"(leave it out or give "host")"},
       {!asr.provision.empty(), "provision", "provisioning", "install what the program needs on the node beforehand"},

@@ -1,0 +1,224 @@
+// Actions of the cut, and on checkpoints: over all pods at once, and over the nodes that have a part of each.
+
+#include <fmt/format.h>
+
+#include <algorithm>
+#include <condition_variable>
+#include <future>
+#include <mutex>
+#include <utility>
+
+#include "application/action_run.h"
+#include "application/parts.h"
+#include "application/placement.h"
+
+namespace cacs::application::internal {
+namespace {
+
+using std::chrono::milliseconds;
+
+constexpr std::int64_t kCutDeadlineMs = 120'000;  // then the shim thaws by itself
+constexpr milliseconds kWatchWait{2'000};
+
+/// What stands against a restore from the checkpoint; success: nothing.
+Status verify(cloud::NodeAgent& agent, const std::string& checkpoint) {
+  CACS_ASSIGN(const JsonObject said, agent.verify_checkpoint(checkpoint));
+  if (json_bool_or(said, "ok", false)) return {};
+  const JsonArray* problems = json_find_array(said, "problems");
+  if (problems == nullptr || problems->empty() || !problems->front().is_object()) {
+    return make_error(ErrorCode::kInternal, "the agent cannot use checkpoint " + checkpoint + " and does not say why");
+  }
+  return error_from_json(problems->front().get_object());
+}
+
+}  // namespace
+
+ActionResult Run::begin_cut() {
+  const Checkpoint* checkpoint = find_checkpoint(context_.state, action_.checkpoint);
+  const std::string reason(
+      checkpoint_reason_name(checkpoint == nullptr ? CheckpointReason::kRequest : checkpoint->reason));
+  const JsonObject body{{"incarnation", action_.incarnation}, {"reason", reason}, {"deadline_ms", kCutDeadlineMs}};
+  std::mutex mutex;
+  std::condition_variable_any ended;
+  int pending = pods();
+  const auto begin = [&](int pod) -> Status {
+    CACS_ASSIGN(const auto agent, agent_of(pod));
+    CACS_TRY(agent->begin_cut(uid(pod), action_.checkpoint, body).context(fmt::format("save pod-{}", pod)));
+    return ok_status();
+  };
+  // All pods at once: each waits frozen for the slowest.
+  std::vector<std::future<Status>> begun;
+  begun.reserve(static_cast<std::size_t>(pods()));
+  for (int pod = 0; pod < pods(); ++pod) {
+    begun.push_back(std::async(std::launch::async, [&, pod]() -> Status {
+      Status status = begin(pod);
+      const std::lock_guard lock(mutex);
+      --pending;
+      ended.notify_all();
+      return status;
+    }));
+  }
+  {
+    std::unique_lock lock(mutex);
+    ended.wait(lock, context_.cancelled, [&] { return pending == 0; });
+  }
+  // A dump may take long: one that nobody wants any more is ended now. The abort that the machine wants next comes
+  // after this action, so that it is the last word; what it fails with here it is told again there.
+  if (context_.cancelled.stop_requested()) static_cast<void>(abort_cut());
+  std::optional<Error> first;
+  for (std::future<Status>& each : begun) {
+    const Status status = each.get();
+    if (!status.ok() && !first) first = status.error();
+  }
+  return first ? failed(EventKind::kCutFailed, *first) : result(EventKind::kCutPrepared);
+}
+
+/// Of all pods at the same time: one that cannot be reached keeps no other waiting.
+std::vector<Status> Run::at_once(const std::function<Status(int pod)>& call) const {
+  std::vector<std::future<Status>> begun;
+  begun.reserve(static_cast<std::size_t>(pods()));
+  for (int pod = 0; pod < pods(); ++pod) begun.push_back(std::async(std::launch::async, call, pod));
+  std::vector<Status> all;
+  all.reserve(begun.size());
+  for (std::future<Status>& each : begun) all.push_back(each.get());
+  return all;
+}
+
+ActionResult Run::thaw() {
+  const auto all = at_once([&](int pod) -> Status {
+    CACS_ASSIGN(const auto agent, agent_of(pod));
+    CACS_TRY(agent->thaw(uid(pod), action_.checkpoint, action_.incarnation));
+    return {};
+  });
+  const Status* last = nullptr;
+  for (const Status& each : all) {
+    if (each.ok()) continue;
+    last = &each;
+    if (!may_pass(each.error())) break;  // what is over for one is over for all
+  }
+  return last == nullptr ? result(EventKind::kCutThawed) : again_or(EventKind::kCutFailed, last->error());
+}
+
+ActionResult Run::store() {
+  ActionResult out = result(EventKind::kCutStored);
+  for (int pod = 0; pod < pods(); ++pod) {
+    for (;;) {
+      const auto agent = agent_of(pod);
+      if (!agent.ok()) return again_or(EventKind::kCutFailed, agent.error());
+      const auto cut = (*agent)->get_cut(uid(pod), action_.checkpoint, kWatchWait);
+      if (!cut.ok()) return again_or(EventKind::kCutFailed, cut.error());
+      const auto bytes = [&](std::string_view name) {
+        return static_cast<std::uint64_t>(std::max<std::int64_t>(0, json_int_or(*cut, name, 0)));
+      };
+      if (context_.progress) context_.progress(bytes("bytes_done"), bytes("bytes_total"));
+      const std::string phase = json_string_or(*cut, "phase", "");
+      if (phase == "STORED") {
+        out.event.pieces.push_back(json_string_or(*cut, "piece", ""));
+        if (const JsonObject* timings = json_find_object(*cut, "timings")) out.details["timings"] = *timings;
+        break;
+      }
+      if (phase != "STORING" || context_.cancelled.stop_requested()) {
+        const JsonObject* error = json_find_object(*cut, "error");
+        return failed(EventKind::kCutFailed, error != nullptr ? error_from_json(*error)
+                                                              : make_error(ErrorCode::kAborted, "the cut is " + phase));
+      }
+    }
+  }
+  return out;
+}
+
+/// On each node the part that it has. What is there when only some have theirs is no checkpoint (parts.h).
+ActionResult Run::commit() {
+  const Checkpoint* checkpoint = find_checkpoint(context_.state, action_.checkpoint);
+  JsonArray levels;
+  for (const auto& level : context_.asr->checkpoint_levels) levels.emplace_back(level);
+  JsonObject body{{"application", context_.application}, {"name", context_.asr->name},
+                  {"incarnation", action_.incarnation},  {"reason", checkpoint_reason_name(checkpoint->reason)},
+                  {"levels", std::move(levels)},         {"of_pods", pods()}};
+  std::vector<Part> parts;
+  for (const std::string& node : nodes_with_pods(context_.state)) {
+    const std::vector<int> here = pods_on(context_.state, node);
+    JsonArray list;
+    for (const int pod : here) {
+      list.push_back(
+          JsonObject{{"uid", uid(pod)}, {"piece", context_.state.cut->pieces.at(static_cast<std::size_t>(pod))}});
+    }
+    body["pods"] = std::move(list);
+    const auto agent = agent_of(here.front());
+    if (!agent.ok()) return again_or(EventKind::kCutFailed, agent.error());
+    auto committed = (*agent)->commit_checkpoint(action_.checkpoint, body);
+    if (!committed.ok()) return again_or(EventKind::kCutFailed, committed.error());
+    parts.push_back({node, *std::move(committed)});
+  }
+  ActionResult out = result(EventKind::kCommitted);
+  out.details = merge_parts(parts);
+  return out;
+}
+
+ActionResult Run::abort_cut() {
+  const auto all = at_once([&](int pod) -> Status {
+    const auto agent = agent_of(pod);
+    if (!agent.ok() && agent.error().code == ErrorCode::kNotFound) return {};
+    if (!agent.ok()) return agent.error();
+    const auto cut = (*agent)->abort_cut(uid(pod), action_.checkpoint, action_.incarnation);
+    // Anything but silence means that nothing of this cut is frozen there.
+    return !cut.ok() && may_pass(cut.error()) ? Status(cut.error()) : ok_status();
+  });
+  for (const Status& each : all) {
+    if (!each.ok()) return failed(EventKind::kActionFailed, each.error());
+  }
+  // Some nodes may have committed their parts before another could not.
+  const bool committing = context_.state.cut && !context_.state.cut->pieces.empty();
+  if (committing && nodes_with_pods(context_.state).size() > 1) {
+    if (const Status gone = delete_parts(); !gone) return failed(EventKind::kActionFailed, gone.error());
+  }
+  return result(EventKind::kCutAborted);
+}
+
+Status Run::delete_parts() const {
+  CACS_ASSIGN(const auto names, nodes());
+  CACS_ASSIGN(cloud::Cloud * cloud, cloud());
+  for (const std::string& node : names) {
+    CACS_ASSIGN(const auto agent, cloud->agent(node));
+    Status gone = agent->delete_checkpoint(action_.checkpoint);
+    if (!gone && gone.error().code != ErrorCode::kNotFound) return gone;
+  }
+  return {};
+}
+
+ActionResult Run::delete_checkpoint() {
+  const Status gone = delete_parts();
+  if (!gone && gone.error().code != ErrorCode::kNotFound) return failed(EventKind::kActionFailed, gone.error());
+  return result(EventKind::kCheckpointDeleted);
+}
+
+Status Run::verify_parts(const std::string& checkpoint) const {
+  CACS_ASSIGN(cloud::Cloud * cloud, cloud());
+  for (const std::string& node : nodes_with_pods(context_.state)) {
+    CACS_ASSIGN(const auto agent, cloud->agent(node));
+    CACS_TRY(verify(*agent, checkpoint));
+  }
+  return {};
+}
+
+ActionResult Run::check() {
+  const Status status = verify_parts(action_.checkpoint);
+  if (status) return result(EventKind::kCheckpointSound);
+  if (may_pass(status.error())) return failed(EventKind::kActionFailed, status.error());
+  const Error& refused = status.error();
+  // Offered is only what was looked at in the same way.
+  const auto& all = context_.state.checkpoints;
+  for (auto older = all.rbegin(); older != all.rend() && !context_.cancelled.stop_requested(); ++older) {
+    if (older->id >= action_.checkpoint || older->phase != CheckpointPhase::kAvailable || older->damaged) continue;
+    if (!verify_parts(older->id)) continue;
+    return failed(
+        EventKind::kCheckpointUnusable,
+        refused.with_hint(fmt::format("restart from checkpoint {}: it is the newest older one that is intact; "
+                                      "what runs now was left as it is",
+                                      older->id)));
+  }
+  return failed(EventKind::kCheckpointUnusable,
+                refused.with_hint("there is no older checkpoint that is intact; what runs now was left as it is"));
+}
+
+}  // namespace cacs::application::internal
