@@ -1,24 +1,31 @@
 #!/usr/bin/env bash
-# The long soak: 200 rounds of random kills over several seeds (tests/e2e/soak_test.cc), then one line that sums them up.
-# scripts/soak.sh [SEED...]; CACS_SOAK_ROUNDS: rounds in all.
+# The long soak: 200 rounds of random kills over several seeds (tests/e2e/soak_test.cc) and 300 of an MPI job over two
+# nodes (tests/e2e/distributed_soak_test.cc), then one line that sums them up.
+# scripts/soak.sh [SEED...]; CACS_SOAK_ROUNDS, CACS_SOAK_JOB_ROUNDS: rounds in all.
 set -euo pipefail
 cd "$(dirname "$0")/.."
 export CACS_CRIU=${CACS_CRIU:-$PWD/build/engine/criu/bin/criu}
 total=${CACS_SOAK_ROUNDS:-200}
+job_total=${CACS_SOAK_JOB_ROUNDS:-300}
 seeds=("$@")
 [ ${#seeds[@]} -gt 0 ] || seeds=(1 2 3 4 5)
 scripts/build.sh release cacs e2e_test
 log=build/soak.log
 : >"$log"
 violations=0
-for seed in "${seeds[@]}"; do
-  rounds=$(((total + ${#seeds[@]} - 1) / ${#seeds[@]}))
-  CACS_SOAK_SEED=$seed CACS_SOAK_ROUNDS=$rounds build/release/tests/e2e/e2e_test --gtest_filter='SoakTest.*' \
-    >"$log.$seed" 2>&1 || violations=$((violations + 1))
-  grep -E '^SOAK|Failure' "$log.$seed" || true
-  cat "$log.$seed" >>"$log"
-  rm "$log.$seed"
-done
+# soak TEST ROUNDS: a share of the rounds with each seed.
+soak() {
+  local seed rounds=$((($2 + ${#seeds[@]} - 1) / ${#seeds[@]}))
+  for seed in "${seeds[@]}"; do
+    CACS_SOAK_SEED=$seed CACS_SOAK_ROUNDS=$rounds build/release/tests/e2e/e2e_test --gtest_filter="$1.*" \
+      >"$log.$seed" 2>&1 || violations=$((violations + 1))
+    grep -E '^SOAK|Failure' "$log.$seed" || true
+    cat "$log.$seed" >>"$log"
+    rm "$log.$seed"
+  done
+}
+soak SoakTest "$total"
+soak DistributedSoakTest "$job_total"
 # One line a seed becomes one for all: numbers behind the same name are added.
 awk -v violations="$violations" '
   /^SOAK/ {

@@ -249,20 +249,31 @@ void ServiceTest::delete_everything() {
   }
 }
 
-void ServiceTest::end_agent() {
-  const auto text = read_text_file(dir_ / "state/nodes/local-0/agent.pid", 4096);
-  if (!text) return;
-  const auto object = parse_json_object(*text, "agent.pid");
-  ASSERT_TRUE(object.ok());
-  ProcessIdentity identity;
-  identity.pid = static_cast<pid_t>(json_int_or(*object, "pid", 0));
-  identity.start_time = static_cast<std::uint64_t>(json_int_or(*object, "start_time", 0));
-  identity.boot_id = read_boot_id().value();  // a test may have given the service another
-  if (!open_process(identity)) return;
-  ::kill(identity.pid, SIGTERM);
+std::vector<std::filesystem::path> ServiceTest::nodes() {
+  std::vector<std::filesystem::path> found;
+  std::error_code none;
+  for (const auto& entry : std::filesystem::directory_iterator(dir_ / "state/nodes", none)) {
+    if (entry.path().filename().string().starts_with("local-")) found.push_back(entry.path());
+  }
+  return found;
+}
+
+std::optional<ProcessIdentity> ServiceTest::agent_of(const std::filesystem::path& node) {
+  const auto text = read_text_file(node / "agent.pid", 4096);
+  const auto object = text ? parse_json_object(*text, "agent.pid") : Result<JsonObject>(text.error());
+  if (!object) return std::nullopt;
+  return ProcessIdentity{.pid = static_cast<pid_t>(json_int_or(*object, "pid", 0)),
+                         .start_time = static_cast<std::uint64_t>(json_int_or(*object, "start_time", 0)),
+                         .boot_id = read_boot_id().value()};  // a test may have given the service another
+}
+
+void ServiceTest::end_agent(const std::filesystem::path& node) {
+  const auto identity = agent_of(node);
+  if (!identity || !open_process(*identity)) return;
+  ::kill(identity->pid, SIGTERM);
   EXPECT_TRUE(wait_until([&] {
-    const std::string stat = proc_text(identity.pid, "stat");
-    return !open_process(identity) || stat.find(") Z ") != std::string::npos;
+    const std::string stat = proc_text(identity->pid, "stat");
+    return !open_process(*identity) || stat.find(") Z ") != std::string::npos;
   })) << "the agent does not end";
 }
 
@@ -312,19 +323,23 @@ void ServiceTest::TearDown() {
     EXPECT_TRUE(ended && ended->success()) << "the server did not end in order";
     server_.reset();
   }
-  end_agent();
-  const auto pods = dir_ / "state/nodes/local-0/pods";
-  if (std::filesystem::exists(pods)) {
-    EXPECT_TRUE(std::filesystem::is_empty(pods)) << "a pod's folder is left";
+  for (const auto& node : nodes()) {
+    end_agent(node);
+    if (std::filesystem::exists(node / "pods")) {
+      EXPECT_TRUE(std::filesystem::is_empty(node / "pods")) << "a pod's folder is left";
+    }
   }
   if (HasFailure()) {
     if (auto log = read_text_file(dir_ / "server.log")) std::printf("--- server.log\n%s\n", log->c_str());
-    if (auto log = read_text_file(dir_ / "state/nodes/local-0/agent.log"))
-      std::printf("--- agent.log\n%s\n", log->c_str());
+    for (const auto& node : nodes()) {
+      if (auto log = read_text_file(node / "agent.log")) {
+        std::printf("--- agent.log of %s\n%s\n", node.filename().c_str(), log->c_str());
+      }
+    }
   }
   remove_place();
   expect_nothing_left(dir_);
-  ::umount2((dir_ / "state/nodes/local-0/delta").c_str(), MNT_DETACH);
+  for (const auto& node : nodes()) ::umount2((node / "delta").c_str(), MNT_DETACH);
   EXPECT_TRUE(remove_tree(dir_).ok());
 }
 

@@ -67,6 +67,11 @@ class ServiceTest : public testing::Test {
   /// A request that must succeed, and its JSON.
   JsonObject must(const std::string& method, const std::string& target, const std::string& body = {});
 
+  /// The nodes that there are, by their directories.
+  std::vector<std::filesystem::path> nodes();
+  /// The agent of one of them, as it wrote itself down.
+  static std::optional<ProcessIdentity> agent_of(const std::filesystem::path& node);
+
   /// All processes of the service below dir_: server, agents, shims and whatever descends from them.
   std::vector<pid_t> processes_of_service();
 
@@ -80,7 +85,7 @@ class ServiceTest : public testing::Test {
 
  private:
   void delete_everything();
-  void end_agent();
+  void end_agent(const std::filesystem::path& node);
 };
 
 }  // namespace cacs::e2e
