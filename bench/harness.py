@@ -33,14 +33,15 @@ def wait_for(what, done, limit=120):
 
 
 class Server:
-    """`cacs server` with its state below `directory`; `listen` is one more address for it."""
+    """`cacs server` with its state below `directory`; `listen` is one more address for it, `nodes` how many it has."""
 
-    def __init__(self, directory, listen=None):
+    def __init__(self, directory, listen=None, nodes=1):
+        self.nodes = nodes
         self.state = os.path.join(directory, "state")
         self.socket = os.path.join(directory, "api.sock")
         self.log = open(os.path.join(directory, "server.log"), "wb")
         addresses = ["--listen", "unix:" + self.socket] + (["--listen", listen] if listen else [])
-        self.process = subprocess.Popen([CACS, "server", "--state", self.state] + addresses, stdout=self.log,
+        self.process = subprocess.Popen([CACS, "server", "--state", self.state, "--local-nodes", str(nodes)] + addresses, stdout=self.log,
                                         stderr=self.log, env=dict(os.environ, CACS_CRIU=CRIU))
         wait_for("the server", lambda: os.path.exists(self.socket))
         self.applications = []
@@ -101,13 +102,14 @@ class Server:
             wait_for("the application's end", lambda: self.gone(application))
         self.process.send_signal(signal.SIGTERM)
         self.process.wait()
-        try:
-            with open(os.path.join(self.state, "nodes/local-0/agent.pid")) as file:
-                os.kill(json.load(file)["pid"], signal.SIGTERM)
-        except (OSError, ValueError):
-            pass
-        mount = os.path.join(self.state, "nodes/local-0/delta")
-        wait_for("the agent's end", lambda: not os.path.ismount(mount), 30)
+        for node in range(self.nodes):
+            directory = os.path.join(self.state, f"nodes/local-{node}")
+            try:
+                with open(os.path.join(directory, "agent.pid")) as file:
+                    os.kill(json.load(file)["pid"], signal.SIGTERM)
+            except (OSError, ValueError):
+                pass
+            wait_for("the agent's end", lambda: not os.path.ismount(os.path.join(directory, "delta")), 30)
         self.log.close()
 
 

@@ -16,6 +16,8 @@ packages=(
   restic borgbackup casync
   # running: the engine's fetcher and what pods are made with
   mmdebstrap ca-certificates iproute2 nftables slirp4netns xfsprogs util-linux lammps openmpi-bin
+  # MPI jobs of the tests
+  hpcc mpich libmpich-dev
 )
 
 missing=()

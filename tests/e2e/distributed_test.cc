@@ -3,25 +3,31 @@
 
 #include <unistd.h>
 
+#include <algorithm>
+
 #include "base/io.h"
 #include "base/process.h"
+#include "base/text.h"
 #include "e2e/melt.h"
 #include "e2e/service.h"
 
 namespace cacs::e2e {
 namespace {
 
+/// Ranks that share two processors wait for each other most of the time.
+constexpr std::chrono::seconds kLong{180};
+
 class DistributedTest : public ServiceTest {
  protected:
   /// Saves at `first` and at `second` in its output, kills all in every pod, waits for the end; the whole output.
   std::string disturb(const JsonObject& asr, const std::string& first, const std::string& second) {
     const std::string id = submit(asr);
-    EXPECT_TRUE(wait_output(id, first)) << story(id);
+    EXPECT_TRUE(wait_output(id, first, kLong)) << story(id);
     checkpoint(id);
-    EXPECT_TRUE(wait_output(id, second)) << story(id);
+    EXPECT_TRUE(wait_output(id, second, kLong)) << story(id);
     const std::string newest = checkpoint(id);
     EXPECT_GE(kill_program(id, "cacs-init"), json_int_or(asr, "pods", 0));
-    wait_state(id, "COMPLETED", std::chrono::seconds(180));
+    wait_state(id, "COMPLETED", kLong);
     EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 2) << "it was not restored once";
     return output(id);
   }
@@ -65,6 +71,111 @@ TEST_P(Melt, OverSeveralPods) {
 
 INSTANTIATE_TEST_SUITE_P(Distributed, Melt, testing::Values(2, 4),
                          [](const auto& kind) { return std::to_string(kind.param) + "Pods"; });
+
+/// The lines of a text that begin with one of these.
+std::string lines_with(const std::string& text, const std::vector<std::string>& beginnings) {
+  std::string found;
+  for (const auto& line : split(text, '\n')) {
+    const std::string trimmed(trim(line));
+    const auto begins = [&](const std::string& beginning) { return trimmed.starts_with(beginning); };
+    if (std::ranges::any_of(beginnings, begins)) found += trimmed + "\n";
+  }
+  return found;
+}
+
+TEST_F(DistributedTest, TheHpcChallengeWithItsResiduals) {
+  const std::string input = R"(HPLinpack benchmark input file
+Innovative Computing Laboratory, University of Tennessee
+HPL.out
+8       device out
+1       problem sizes
+1200    Ns
+1       NBs
+80      NBs
+0       PMAP
+1       grids
+1       Ps
+2       Qs
+16.0    threshold
+1       panel fact
+2       PFACTs
+1       NBMINs
+4       NBMINs
+1       panels in recursion
+2       NDIVs
+1       recursive panel fact
+1       RFACTs
+1       broadcast
+1       BCASTs
+1       lookahead
+1       DEPTHs
+2       SWAP
+64      swapping threshold
+0       L1
+0       U
+1       equilibration
+8       alignment
+##### ignored ######
+0       problem sizes for PTRANS
+1200
+0       blocking sizes for PTRANS
+40
+)";
+  const std::vector<std::string> result = {
+      "HPL_Rnorm", "HPL_Anorm", "HPL_Xnorm", "||Ax-b||", "PTRANS_residual", "MPIFFT_maxErr", "MPIRandomAccess_Errors",
+      "Success"};
+  const auto directory = dir_ / "hpcc";
+  ASSERT_TRUE(make_directories(directory).ok());
+  ASSERT_TRUE(write_file_durably(directory / "hpccinf.txt", input, 0644).ok());
+  const auto reference =
+      run_command({.argv = {"env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1",
+                            "OPENBLAS_NUM_THREADS=1", "mpirun", "--oversubscribe", "--mca", "btl", "tcp,self", "--mca",
+                            "mpi_yield_when_idle", "1", "-np", "2", "hpcc"},
+                   .cwd = directory},
+                  std::chrono::seconds(300));
+  ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
+  const std::string expected = lines_with(read_text_file(directory / "hpccoutf.txt").value(), result);
+  ASSERT_NE(expected.find("Success=1"), std::string::npos) << expected;
+  // It tells how far it is in a file.
+  const std::string script =
+      "touch hpccoutf.txt; tail ---disable-inotify -s 0.2 -n +1 -F hpccoutf.txt | grep --line-buffered ^Begin & "
+      "mpirun -np 2 hpcc && cat hpccoutf.txt";
+  const std::string out = disturb({{"command", JsonArray{"sh", "-c", script}},
+                                   {"env", JsonObject{{"OMP_NUM_THREADS", "1"}, {"OPENBLAS_NUM_THREADS", "1"}}},
+                                   {"files", JsonArray{JsonObject{{"path", "/job/hpccinf.txt"}, {"content", input}}}},
+                                   {"workdir", "/job"},
+                                   {"pods", 2}},
+                                  "Begin of StarRandomAccess section", "Begin of StarDGEMM section");
+  EXPECT_EQ(lines_with(out, result), expected);
+}
+
+TEST_F(DistributedTest, ARingOfTheOtherMpi) {
+  const std::string ring = program("ring");
+  if (!std::filesystem::exists(ring)) GTEST_SKIP() << "MPICH is not installed";
+  const auto reference =
+      run_command({.argv = {"mpiexec.mpich", "-np", "4", ring, "200", "0"}, .cwd = "/tmp"}, std::chrono::seconds(120));
+  ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
+  const std::string out = disturb({{"command", JsonArray{"mpiexec.mpich", "-np", "4", ring, "200", "20"}}, {"pods", 4}},
+                                  "round 20 ", "round 70 ");
+  EXPECT_EQ(lines_with(out, {"round "}), reference->out);
+}
+
+TEST_F(DistributedTest, APairThatSharesASocketAndAFifo) {
+  const std::string pair = program("pair");
+  const auto script = [&](const std::string& dir, const std::string& pause) {
+    return pair + " left " + dir + " 300 " + pause + " & " + pair + " right " + dir + " 300 " + pause + "; wait $!";
+  };
+  const auto directory = dir_ / "pair";
+  ASSERT_TRUE(make_directories(directory).ok());
+  const auto reference = run_command({.argv = {"sh", "-c", script(directory, "0")}}, std::chrono::seconds(120));
+  EXPECT_TRUE(remove_tree(directory).ok());
+  ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
+  const std::string out =
+      disturb({{"command", JsonArray{"sh", "-c", script("/tmp", "20")}}, {"pods", 1}}, "round 30 ", "round 80 ");
+  EXPECT_EQ(lines_with(out, {"round "}), lines_with(reference->out, {"round "}));
+  EXPECT_EQ(lines_with(out, {"left result"}), lines_with(reference->out, {"left result"}));
+  EXPECT_EQ(lines_with(out, {"right result"}), lines_with(reference->out, {"right result"}));
+}
 
 TEST_F(DistributedTest, CommandsAreLaunchedInOtherPods) {
   const std::string script = R"(
