@@ -17,6 +17,9 @@ section "How long a checkpoint freezes a program, against bare criu dump"
 measure bench/frozen_bench.py --mib 512
 measure bench/frozen_bench.py --mib 512 --shm-mib 1024
 measure bench/frozen_bench.py --mib 512 --delta-files 20000
+section "Submission, checkpoint and restart against the number of pods (CACS, Figure 3 and Table 2)"
+measure bench/pods_bench.py
+measure bench/pods_bench.py --nodes 2 --pods 2,4,8,16
 section "What storing a checkpoint costs the program, against itself before"
 measure bench/thaw_bench.py
 section "The server, idle and asked, against its own floor"

@@ -319,8 +319,12 @@ Result<JsonObject> NodePod::cut_view(const std::string& checkpoint, std::chrono:
   Lock lock(mutex_);
   CACS_ASSIGN(const Cut* cut, find_cut(checkpoint));
   const std::string phase = cut->phase;
-  wait_phase(
-      lock, checkpoint, [&](const Cut& now) { return now.phase != phase; }, wait);
+  // At its end it changes no more: whoever asks late does not wait for nothing.
+  const bool ended = phase == "STORED" || phase == "ABORTED" || phase == "FAILED";
+  if (!ended) {
+    wait_phase(
+        lock, checkpoint, [&](const Cut& now) { return now.phase != phase; }, wait);
+  }
   CACS_ASSIGN(cut, find_cut(checkpoint));
   return cut_json(*cut);
 }
