@@ -216,10 +216,14 @@ void Step::judge_exits(bool looked) {
                      (exit.kind == ExitKind::kOom && policy.restart_on_oom) ||
                      (exit.kind == ExitKind::kExited && policy.restart_on_codes.contains(exit.code));
   // A pod that died takes the command with it, and of the two it is the command that may be heard of first: they are on
-  // different nodes.
-  if (!again && !looked && s_.pods.size() > 1 && mutation_ != Mutation::kJudgeAtOnce) {
-    s_.doubt = true;
-    return;
+  // different nodes. One that is being made is waited for: run() judges anew.
+  if (!again && s_.pods.size() > 1 && mutation_ != Mutation::kJudgeAtOnce) {
+    const auto is_made = [](const Pod& pod) { return pod.status == PodStatus::kStarting; };
+    if (std::any_of(s_.pods.begin() + 1, s_.pods.end(), is_made)) return;
+    if (!looked) {
+      s_.doubt = true;
+      return;
+    }
   }
   s_.exit = exit;
   if (again) return recover(exit.to_string());
@@ -232,7 +236,7 @@ void Step::pods_looked_at(const Event& event) {
   for (const int index : event.dead) {
     if (index < 1 || static_cast<std::size_t>(index) >= s_.pods.size()) continue;
     Pod& pod = s_.pods[static_cast<std::size_t>(index)];
-    if (pod.status != PodStatus::kRunning && pod.status != PodStatus::kStarting) continue;
+    if (pod.status != PodStatus::kRunning) continue;
     pod.status = PodStatus::kDead;
     pod.exit = PodExit{};
   }
