@@ -23,8 +23,8 @@ PodExit exit_from_agent(const JsonObject& exit) {
 }
 
 std::optional<bool> lives(const JsonObject& view, int incarnation) {
-  if (json_int_or(view, "incarnation", 0) != incarnation || json_string_or(view, "state", "") != "RUNNING")
-    return false;
+  const std::string state = json_string_or(view, "state", "");
+  if (json_int_or(view, "incarnation", 0) != incarnation || (state != "RUNNING" && state != "CREATING")) return false;
   const Json* ending = view.if_contains("ending");
   if (ending == nullptr || !ending->is_bool()) return std::nullopt;
   return !ending->get_bool();
