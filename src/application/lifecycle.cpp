@@ -285,6 +285,11 @@ void Step::start_failed(const Event& event) {
 }
 
 void Step::recover(const std::string& why) {
+  Checkpoint* const source = s_.phase == Phase::kRunning ? find(s_.source) : nullptr;
+  const bool saved_since = std::any_of(s_.checkpoints.begin(), s_.checkpoints.end(), [&](const Checkpoint& checkpoint) {
+    return checkpoint.phase == CheckpointPhase::kAvailable && checkpoint.incarnation == s_.incarnation;
+  });
+  if (source != nullptr && !saved_since) ++source->deaths;
   if (s_.attempts >= s_.policy.max_attempts) {
     return fail(s_.policy.max_attempts == 0
                     ? why

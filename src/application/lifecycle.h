@@ -100,6 +100,7 @@ struct Checkpoint {
   CheckpointReason reason = CheckpointReason::kRequest;
   int incarnation = 0;
   bool damaged = false;  ///< a restore found it corrupt or incompatible: never chosen automatically again
+  int deaths = 0;        ///< restores from it after which the application died before it was saved again
   std::string problem;   ///< why it failed, or is damaged
   ErrorCode problem_code = ErrorCode::kAborted;
   std::string problem_type;  ///< as Error::type
@@ -292,6 +293,7 @@ enum class Mutation {
   kForgetOpen,
   kForgetWorkers,
   kJudgeAtOnce,
+  kSameAgain,
 };
 
 State initial_state(const Policy& policy);
@@ -308,6 +310,14 @@ std::string lane_of(const Action& action);
 
 /// The newest checkpoint an automatic restart may use; null when there is none.
 const Checkpoint* newest_usable(const State& state);
+
+/// How often the application may die after restores from one checkpoint before an older one is tried.
+inline constexpr int kDeathsBeforeOlder = 2;
+
+/// What an automatic restart takes: the newest usable one, unless it has led to the application's death too often. Such
+/// a checkpoint is sound, but something in what it saved is broken already: a rank that had been killed, a connection
+/// to a server that is no more. Older ones get their turns, then it comes again.
+const Checkpoint* best_for_restart(const State& state);
 const Checkpoint* find_checkpoint(const State& state, std::string_view id);
 
 /// Why it failed or is damaged; nothing where neither is so.

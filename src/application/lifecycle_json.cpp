@@ -118,6 +118,7 @@ JsonArray checkpoints_json(const State& state) {
                                      {"reason", number(each.reason)},
                                      {"incarnation", each.incarnation},
                                      {"damaged", each.damaged},
+                                     {"deaths", each.deaths},
                                      {"problem", each.problem},
                                      {"problem_code", error_code_name(each.problem_code)},
                                      {"problem_type", each.problem_type}});
@@ -150,7 +151,8 @@ Status read_lists(const JsonObject& object, State& state) {
     CACS_ASSIGN(const CheckpointPhase phase, enumerator(json, "phase", CheckpointPhase::kDeleting));
     CACS_ASSIGN(const CheckpointReason reason, enumerator(json, "reason", CheckpointReason::kTerminate));
     state.checkpoints.push_back({id, phase, reason, static_cast<int>(json_int_or(json, "incarnation", 0)),
-                                 json_bool_or(json, "damaged", false), json_string_or(json, "problem", ""),
+                                 json_bool_or(json, "damaged", false), static_cast<int>(json_int_or(json, "deaths", 0)),
+                                 json_string_or(json, "problem", ""),
                                  error_code_from_name(json_string_or(json, "problem_code", "aborted")),
                                  json_string_or(json, "problem_type", "")});
     return ok_status();

@@ -30,8 +30,16 @@ void Step::choose_and_start() {
   if (s_.source.empty() && mutation_ != Mutation::kRestartFromNothing) {
     const bool damaged = std::any_of(s_.checkpoints.begin(), s_.checkpoints.end(),
                                      [](const Checkpoint& checkpoint) { return checkpoint.damaged; });
-    if (const Checkpoint* newest = newest_usable(s_)) {
-      s_.source = newest->id;
+    const Checkpoint* newest = newest_usable(s_);
+    const Checkpoint* best = mutation_ == Mutation::kSameAgain ? newest : best_for_restart(s_);
+    if (best != nullptr) {
+      s_.source = best->id;
+      if (best != newest) {
+        notes_.push_back({"application.recovery",
+                          "the application died each time after it was restored from checkpoint " + newest->id +
+                              ": an older one is tried",
+                          best->id});
+      }
     } else if (damaged) {
       // Going back to the very start would throw away what may still be mended: that is for the user to say.
       return fail("none of the checkpoints can be restored");

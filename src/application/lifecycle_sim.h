@@ -70,6 +70,7 @@ class Simulation {
   void check_retention(const State& next);
   void check_restart(const Event& event, const State& next);
   void check_blame(const State& next);
+  void check_source(const State& next);
   void dispatch(const std::vector<Action>& actions);
   void start_ready();
   void effect(Running& running);
@@ -137,6 +138,7 @@ class Simulation {
   int last_started_ = 0;
   bool user_restart_ = false;
   bool fallback_ = false;
+  std::map<std::string, int> deaths_;  ///< after restores from a checkpoint, before the next one
 };
 
 }  // namespace cacs::application::sim

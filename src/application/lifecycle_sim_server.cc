@@ -1,3 +1,4 @@
+#include <algorithm>
 #include <string>
 #include <utility>
 
@@ -29,6 +30,7 @@ void Simulation::apply(const Event& event) {
   check_retention(next.state);
   check_restart(event, next.state);
   check_blame(next.state);
+  check_source(next.state);
   if (fault_ == DriverFault::kActBeforePersist) {
     memory_ = next.state;
     dispatch(next.actions);
@@ -37,6 +39,11 @@ void Simulation::apply(const Event& event) {
     return;
   }
   if (!calm_ && chance(1)) return crash();  // written, not synced: the write is lost
+  const bool died = memory_.phase == Phase::kRunning && next.state.phase == Phase::kRestarting && !next.state.asked;
+  const bool saved = std::any_of(memory_.checkpoints.begin(), memory_.checkpoints.end(), [&](const Checkpoint& each) {
+    return each.phase == CheckpointPhase::kAvailable && each.incarnation == memory_.incarnation;
+  });
+  if (died && !saved && find_checkpoint(memory_, memory_.source) != nullptr) ++deaths_[memory_.source];
   if (!(fault_ == DriverFault::kSkipPersist && chance(10))) durable_ = next.state;
   if (!calm_ && chance(1)) return crash();  // durable, nothing done yet
   memory_ = next.state;
@@ -67,6 +74,16 @@ void Simulation::check_restart(const Event& event, const State& next) {
       next.asked && next.source != memory_.source && (next.phase == Phase::kRestarting || next.phase == Phase::kQueued);
   if (begins && !sound_.contains(next.source)) broken("torn down for a checkpoint that nobody had looked at");
   if (event.kind == EventKind::kCheckpointSound && next.asked && next.phase != memory_.phase) user_restart_ = true;
+}
+
+/// Not a third time in a row from one that led to the application's death twice, while another is at hand.
+void Simulation::check_source(const State& next) {
+  const auto tries = [&](const std::string& id) { return deaths_[id] / kDeathsBeforeOlder; };
+  if (next.incarnation <= memory_.incarnation || next.asked || next.source.empty()) return;
+  for (const Checkpoint& other : next.checkpoints) {
+    const bool usable = other.phase == CheckpointPhase::kAvailable && !other.damaged;
+    if (usable && tries(other.id) < tries(next.source)) broken("restored again from what led to its death");
+  }
 }
 
 void Simulation::check_blame(const State& next) {

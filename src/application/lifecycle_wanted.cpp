@@ -191,6 +191,16 @@ const Checkpoint* newest_usable(const State& state) {
   return it == state.checkpoints.rend() ? nullptr : &*it;
 }
 
+const Checkpoint* best_for_restart(const State& state) {
+  const Checkpoint* best = nullptr;
+  for (auto it = state.checkpoints.rbegin(); it != state.checkpoints.rend(); ++it) {  // the newest first
+    if (it->phase != CheckpointPhase::kAvailable || it->damaged) continue;
+    const bool better = best == nullptr || it->deaths / kDeathsBeforeOlder < best->deaths / kDeathsBeforeOlder;
+    if (better) best = &*it;
+  }
+  return best;
+}
+
 std::optional<Error> problem_of(const Checkpoint& checkpoint) {
   if (checkpoint.problem.empty()) return std::nullopt;
   return make_error(checkpoint.problem_code, checkpoint.problem).with_type(checkpoint.problem_type);
