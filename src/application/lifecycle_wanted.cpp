@@ -2,6 +2,7 @@
 
 #include <algorithm>
 #include <array>
+#include <ranges>
 
 #include "application/lifecycle_step.h"
 
@@ -193,10 +194,10 @@ const Checkpoint* newest_usable(const State& state) {
 
 const Checkpoint* best_for_restart(const State& state) {
   const Checkpoint* best = nullptr;
-  for (auto it = state.checkpoints.rbegin(); it != state.checkpoints.rend(); ++it) {  // the newest first
-    if (it->phase != CheckpointPhase::kAvailable || it->damaged) continue;
-    const bool better = best == nullptr || it->deaths / kDeathsBeforeOlder < best->deaths / kDeathsBeforeOlder;
-    if (better) best = &*it;
+  for (const Checkpoint& each : std::views::reverse(state.checkpoints)) {  // the newest first
+    if (each.phase != CheckpointPhase::kAvailable || each.damaged) continue;
+    const bool better = best == nullptr || each.deaths / kDeathsBeforeOlder < best->deaths / kDeathsBeforeOlder;
+    if (better) best = &each;
   }
   return best;
 }
