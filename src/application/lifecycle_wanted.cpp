@@ -2,7 +2,6 @@
 
 #include <algorithm>
 #include <array>
-#include <ranges>
 
 #include "application/lifecycle_step.h"
 
@@ -194,9 +193,9 @@ const Checkpoint* newest_usable(const State& state) {
 
 const Checkpoint* best_for_restart(const State& state) {
   const Checkpoint* best = nullptr;
-  for (const Checkpoint& each : std::views::reverse(state.checkpoints)) {  // the newest first
+  for (const Checkpoint& each : state.checkpoints) {  // the oldest first: of equal ones the last is taken
     if (each.phase != CheckpointPhase::kAvailable || each.damaged) continue;
-    const bool better = best == nullptr || each.deaths / kDeathsBeforeOlder < best->deaths / kDeathsBeforeOlder;
+    const bool better = best == nullptr || each.deaths / kDeathsBeforeOlder <= best->deaths / kDeathsBeforeOlder;
     if (better) best = &each;
   }
   return best;
