@@ -160,9 +160,10 @@ Status write_tls_files(const std::filesystem::path& directory, const Certificate
   CACS_ASSIGN(const Certificate made, issue_certificate(authority, name));
   CACS_TRY(make_directories(directory, 0700));
   const TlsFiles files = tls_files(directory);
-  CACS_TRY(write_file_durably(files.authority, authority.certificate));
   CACS_TRY(write_file_durably(files.key, made.key));
-  return write_file_durably(files.certificate, made.certificate);
+  CACS_TRY(write_file_durably(files.certificate, made.certificate));
+  // Last: whose authority is there has a key and a certificate that go together.
+  return write_file_durably(files.authority, authority.certificate);
 }
 
 Result<Certificate> open_authority(const std::filesystem::path& directory, const std::string& name) {

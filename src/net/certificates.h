@@ -34,7 +34,8 @@ struct TlsFiles {
 TlsFiles tls_files(const std::filesystem::path& directory);
 
 /// Issues a certificate under `name` and puts it, its key and the authority's certificate into `directory`, durably and
-/// readable by this user alone. Replaces what is there.
+/// readable by this user alone. Replaces what is there; where it is interrupted the authority's certificate is not this
+/// authority's.
 Status write_tls_files(const std::filesystem::path& directory, const Certificate& authority, const std::string& name);
 
 /// The authority in `directory` (authority.pem, authority.key); made there when there is none.

@@ -121,6 +121,18 @@ TEST_F(CertificateFiles, OneWithoutItsKeyIsToldNotReplaced) {
   EXPECT_THAT(lost.error().to_string(), ::testing::HasSubstr("authority.key"));
 }
 
+TEST_F(CertificateFiles, WhatIsInterruptedDoesNotNameTheNewAuthority) {
+  const auto old = make_authority("CACS of a test");
+  const auto authority = make_authority("CACS of a test");
+  const auto files = tls_files(directory_);
+  ASSERT_TRUE(write_tls_files(directory_, *old, "local-0").ok());
+  // A directory in its place: the certificate cannot be written, as if the writer had died before it.
+  std::filesystem::remove(files.certificate);
+  std::filesystem::create_directories(files.certificate / "in the way");
+  ASSERT_FALSE(write_tls_files(directory_, *authority, "local-0").ok());
+  EXPECT_EQ(read_text_file(files.authority).value(), old->certificate);
+}
+
 TEST_F(CertificateFiles, KeysAreForThisUserAlone) {
   const auto authority = open_authority(directory_, "CACS of a test");
   ASSERT_TRUE(write_tls_files(directory_ / "node", *authority, "local-0").ok());

@@ -24,8 +24,7 @@ Status ensure_tls_files(const std::filesystem::path& directory, const net::Certi
                         const std::string& name) {
   const net::TlsFiles files = net::tls_files(directory);
   const auto trusted = read_text_file(files.authority);
-  std::error_code unknown;
-  if (trusted && *trusted == authority.certificate && std::filesystem::exists(files.certificate, unknown)) return {};
+  if (trusted && *trusted == authority.certificate) return {};
   return net::write_tls_files(directory, authority, name);
 }
 
