@@ -40,12 +40,17 @@ awk -v violations="$violations" '
     for (kind in kills) printf " %s %d,", kind, kills[kind]
     printf " violations in %d seeds\n", violations
   }' "$log"
-# Every single bit and every length of a small repository (make test takes a part of them).
 scripts/build.sh release repository_test
-CACS_DAMAGE_ALL=1 build/release/src/repository/repository_test --gtest_filter='*DamageTest*' --gtest_brief=1
+# some FILTER: those tests, of which there has to be at least one.
+some() {
+  build/release/src/repository/repository_test --gtest_filter="$1" --gtest_list_tests | grep -q '^  ' ||
+    { echo "no test is called $1" >&2; return 1; }
+  build/release/src/repository/repository_test --gtest_filter="$1" --gtest_brief=1
+}
+# Every single bit and every length of a small repository (make test takes a part of them).
+CACS_DAMAGE_ALL=1 some '*DamageTest*'
 # Writers and collectors beside each other on a simulated store.
-CACS_SIM_ROUNDS=${CACS_SIM_ROUNDS:-2000} build/release/src/repository/repository_test \
-  --gtest_filter='SessionRepository.*' --gtest_brief=1
+CACS_SIM_ROUNDS=${CACS_SIM_ROUNDS:-2000} some 'SessionRepository.*'
 # The same with real processes that are killed.
-CACS_KILL_ROUNDS=${CACS_KILL_ROUNDS:-1000} build/release/src/repository/repository_test --gtest_filter='*KillTest*' --gtest_brief=1
+CACS_KILL_ROUNDS=${CACS_KILL_ROUNDS:-1000} some '*KillTest*'
 [ "$violations" -eq 0 ] || { echo "the whole story is in $log" >&2; exit 1; }

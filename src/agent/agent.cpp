@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "engine/criu.h"
+#include "net/certificates.h"
 #include "repository/levels/open_place.h"
 
 namespace cacs::agent {
@@ -36,6 +37,14 @@ Result<JsonArray> wanted_levels(const JsonObject& body) {
     if (!known) return make_error(ErrorCode::kInvalidArgument, R"(`levels` may name "local" and "remote")");
   }
   return *levels;
+}
+
+/// The key of a repository that is made here; one that is there keeps its own.
+Status take_cluster_key(const std::filesystem::path& cluster, const std::filesystem::path& own) {
+  const auto here = read_text_file(own);
+  if (here || here.error().code != ErrorCode::kNotFound) return here ? Status() : Status(here.error());
+  CACS_ASSIGN(const std::string key, read_text_file(cluster));
+  return write_file_durably(own, key);
 }
 
 JsonObject checkpoint_json(const repository::Manifest& head) {
@@ -105,6 +114,7 @@ Status Agent::set_up() {
     if (fd >= 0) context_.held_fds.push_back(fd);
   }
   context_.collect = [this] { want_collection(); };
+  context_.bring = [this](const pod::PodSpec& spec) { return bring_part(spec); };
   context_.check_room = [this](std::uint64_t needed) -> Status {
     CACS_TRY(delta::check_room(delta_store_, 0));
     struct statvfs room {};
@@ -134,8 +144,25 @@ Status Agent::open_store() {
     CACS_ASSIGN(remote, repository::remote_place(
                             options_.remote, {.upload_rate = options_.remote_rate, .stop = store_stop_.get_token()}));
   }
-  CACS_ASSIGN(store_, CheckpointStore::open(options_.state_dir / "repository", remote));
+  const std::filesystem::path directory = options_.state_dir / "repository";
+  if (!options_.cluster_key.empty()) CACS_TRY(take_cluster_key(options_.cluster_key, directory.string() + ".key"));
+  CACS_ASSIGN(store_, CheckpointStore::open(directory, remote));
+  exports_ = std::make_unique<Exports>(store_->repository());
+  adoption_ = std::make_unique<Adoption>(*store_, AdoptionOptions{.tls = net::tls_files(options_.tls),
+                                                                  .network_fd = options_.network_fd,
+                                                                  .key_file = directory.string() + ".key",
+                                                                  .stop = store_stop_.get_token(),
+                                                                  .adopted = [this](const repository::Manifest& head) {
+                                                                    if (lane_ && wants_remote(head))
+                                                                      lane_->copy(head.checkpoint);
+                                                                  }});
   return {};
+}
+
+Status Agent::bring_part(const pod::PodSpec& spec) {
+  CACS_TRY(adoption_->bring(spec.restore_checkpoint, spec.pod, spec.restore_sources));
+  CACS_ASSIGN(const auto manifest, store_->repository().load(spec.restore_checkpoint));
+  return check_fits(manifest, spec.pod);
 }
 
 JsonObject Agent::checkpoint_view(const repository::Manifest& head) {
@@ -263,8 +290,12 @@ Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body
   const std::lock_guard one_at_a_time(put_mutex_);
   const auto check = [&]() -> Status {
     if (spec.restore_checkpoint.empty()) return {};
-    CACS_ASSIGN(const auto manifest, store_->repository().load(spec.restore_checkpoint));
-    return check_fits(manifest, spec.pod);
+    const auto manifest = store_->repository().load(spec.restore_checkpoint);
+    const bool here =
+        manifest && std::ranges::any_of(manifest->pieces, [&](const auto& piece) { return piece.label == spec.pod; });
+    // What comes from elsewhere is looked at when it has come.
+    if (!here && !spec.restore_sources.empty()) return {};
+    return manifest ? check_fits(*manifest, spec.pod) : manifest.error();
   };
   if (auto present = find_pod(uid); present) {
     const int there = (*present)->spec().incarnation;

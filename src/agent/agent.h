@@ -8,8 +8,10 @@
 #include <string>
 #include <thread>
 
+#include "agent/adoption.h"
 #include "agent/checkpoint_store.h"
 #include "agent/event_queue.h"
+#include "agent/exports.h"
 #include "agent/level_lane.h"
 #include "agent/node_pod.h"
 #include "delta/delta_store.h"
@@ -24,11 +26,13 @@ struct AgentOptions {
   std::filesystem::path program;       ///< cacs
   std::filesystem::path init_program;  ///< cacs-init
   std::filesystem::path criu;
-  std::string remote;             ///< location of this node's own remote level (docs/levels.md); empty: none
-  std::uint64_t remote_rate = 0;  ///< bytes a second that are sent there; 0: no limit
-  std::string listen;             ///< "ADDRESS:PORT" where the server reaches it besides agent.sock; empty: nowhere
-  std::filesystem::path tls;      ///< what it proves itself by there (net/certificates.h)
-  int network_fd = -1;            ///< the namespace of the nodes' network; -1: the one that the agent is in
+  std::string remote;                 ///< location of this node's own remote level (docs/levels.md); empty: none
+  std::uint64_t remote_rate = 0;      ///< bytes a second that are sent there; 0: no limit
+  std::string listen;                 ///< "ADDRESS:PORT" where the server reaches it besides agent.sock; empty: nowhere
+  std::string listen_peers;           ///< the same, for other nodes' agents
+  std::filesystem::path tls;          ///< what it proves itself by there (net/certificates.h)
+  std::filesystem::path cluster_key;  ///< key file of a repository that is made here, the same on all nodes; empty: own
+  int network_fd = -1;                ///< the namespace of the nodes' network; -1: the one that the agent is in
   int hold_fd = -1;  ///< what else the network consists of; both are kept open here and by the shims, as these numbers
 };
 
@@ -61,6 +65,8 @@ class Agent {
   /// The output of a pod as a checkpoint has it.
   Result<JsonObject> checkpoint_logs(const std::string& checkpoint, const std::string& pod, const LogWish& wish);
   Status delete_checkpoint(const std::string& checkpoint);
+  /// What other nodes may have of this one's checkpoints.
+  Exports& exports() { return *exports_; }
 
  private:
   explicit Agent(AgentOptions options);
@@ -72,6 +78,7 @@ class Agent {
   void tell_levels(const std::string& checkpoint);
   /// Whether this node is one that the pod of the checkpoint can be restored on.
   Status check_fits(const repository::Manifest& manifest, const std::string& pod);
+  Status bring_part(const pod::PodSpec& spec);
   void collect_garbage();
   void want_collection();
 
@@ -83,6 +90,8 @@ class Agent {
   delta::DeltaStore delta_store_;
   std::stop_source store_stop_;  ///< ends what waits for the remote level, or for writers to end
   std::unique_ptr<CheckpointStore> store_;
+  std::unique_ptr<Exports> exports_;
+  std::unique_ptr<Adoption> adoption_;
   std::unique_ptr<LevelLane> lane_;  ///< null without a remote level
   std::unique_ptr<Switches> switches_;
   PodContext context_;

@@ -36,8 +36,8 @@ TEST(Tokens, NameBlobsAndRefuseNonsense) {
   blob.layout = repository::BlobLayout::kFile;
   blob.height = 1;
   blob.size = 12345;
-  EXPECT_EQ(blob_of(token_of(blob)).value(), blob);
-  for (const auto* text : {"", "abc:1", ":", "zz"}) EXPECT_FALSE(blob_of(text).ok()) << text;
+  EXPECT_EQ(transfer::blob_of(transfer::token_of(blob)).value(), blob);
+  for (const auto* text : {"", "abc:1", ":", "zz"}) EXPECT_FALSE(transfer::blob_of(text).ok()) << text;
 }
 
 TEST(Base64, Pads) {

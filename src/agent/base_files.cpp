@@ -6,6 +6,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "basefs/overlay.h"
+#include "transfer/tokens.h"
 
 namespace cacs::agent {
 
@@ -14,6 +15,9 @@ namespace {
 using basefs::Match;
 using basefs::Record;
 using repository::BlobRef;
+using transfer::blob_of;
+using transfer::find_entry;
+using transfer::token_of;
 
 constexpr const char* kBase = "/";
 constexpr std::size_t kMaxListing = std::size_t{1} << 30U;

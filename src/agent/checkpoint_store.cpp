@@ -8,6 +8,7 @@
 #include "engine/criu_pagemap.h"
 #include "repository/keys/key_file.h"
 #include "repository/unlock.h"
+#include "transfer/tokens.h"
 
 namespace cacs::agent {
 
@@ -17,6 +18,9 @@ using repository::BlobRef;
 using repository::Entry;
 using repository::StreamKind;
 using repository::Writer;
+using transfer::blob_of;
+using transfer::find_entry;
+using transfer::token_of;
 
 constexpr std::size_t kMaxListing = std::size_t{1} << 30U;
 
@@ -97,25 +101,6 @@ Result<delta::Baseline> put_tree(Writer& writer, const std::string& pod, const C
   entries.push_back({pod + "/" + tree.name + ".listing", listing});
   return baseline;
 }
-
-}  // namespace
-
-const BlobRef* find_entry(const repository::Manifest& manifest, const std::string& name) {
-  const auto found =
-      std::lower_bound(manifest.entries.begin(), manifest.entries.end(), name,
-                       [](const Entry& entry, const std::string& wanted) { return entry.name < wanted; });
-  return found != manifest.entries.end() && found->name == name ? &found->blob : nullptr;
-}
-
-std::string token_of(const BlobRef& blob) { return blob.to_text(); }
-
-Result<BlobRef> blob_of(std::string_view token) {
-  auto blob = BlobRef::from_text(token);
-  if (blob) return blob;
-  return make_error(ErrorCode::kCorrupt, "'" + printable(token) + "' does not name a stored file");
-}
-
-namespace {
 
 /// A directory that was lost is another level of what is at the remote one, not the beginning of something new.
 Status take_up(const std::filesystem::path& directory, const std::filesystem::path& key_file,

@@ -109,13 +109,6 @@ class CheckpointStore {
   std::unique_ptr<repository::Levels> levels_;
 };
 
-/// The entry of this name, or null.
-const repository::BlobRef* find_entry(const repository::Manifest& manifest, const std::string& name);
-
-/// A blob as a token of a listing, and back.
-std::string token_of(const repository::BlobRef& blob);
-Result<repository::BlobRef> blob_of(std::string_view token);
-
 /// Stores the record of the base and what it names, as entries of a piece. Contents that are in the repository already
 /// are neither read nor written.
 Status put_base(repository::Writer& writer, const std::string& pod, basefs::Keeper& base,

@@ -249,6 +249,7 @@ Status NodePod::start_or_restore() {
 }
 
 Status NodePod::restore() {
+  if (!spec_.restore_sources.empty() && context_.bring) CACS_TRY(context_.bring(spec_));
   CACS_TRY(call({{"op", "prepare"}}));
   CACS_ASSIGN(const repository::Manifest manifest, context_.store->repository().load(spec_.restore_checkpoint));
   for (const auto& tree : tree_names()) {

@@ -41,6 +41,8 @@ struct PodContext {
   std::vector<int> held_fds;  ///< what shims keep open under the same numbers
   std::function<Status(std::uint64_t needed)> check_room;
   std::function<void()> collect;  ///< something in the repository is needed no more
+  /// Before a restore, where this node has nothing of the pod yet: gets it, and looks whether it fits.
+  std::function<Status(const pod::PodSpec& spec)> bring;
 };
 
 /// One pod on this node, as the agent holds it: the shim's client, what the pod's state is, the cut that is under way,

@@ -8,11 +8,11 @@
 
 #include "agent/agent.h"
 #include "agent/explain.h"
+#include "agent/peer_server.h"
 #include "base/io.h"
 #include "base/log.h"
 #include "base/text.h"
 #include "net/http_server.h"
-#include "net/tls_gateway.h"
 
 namespace cacs::agent {
 
@@ -181,29 +181,19 @@ std::vector<Route> make_routes(Agent& agent) {
     return answer(
         agent.checkpoint_logs(request.param("checkpoint"), std::string(query(request, "pod")), log_wish(request)));
   });
+  add("POST", "/v1/checkpoints/{checkpoint}/exports", RouteKind::kBlocking, [&](const Request& request) {
+    return with_body(
+        request,
+        [&](const JsonObject& body) -> Result<JsonObject> {
+          CACS_ASSIGN(const std::string pod, json_string(body, "pod"));
+          CACS_ASSIGN(std::string ticket, agent.exports().permit(request.param("checkpoint"), pod));
+          return JsonObject{{"ticket", std::move(ticket)}};
+        },
+        201);
+  });
   add("DELETE", "/v1/checkpoints/{checkpoint}", RouteKind::kBlocking,
       [&](const Request& request) { return answer(agent.delete_checkpoint(request.param("checkpoint"))); });
   return routes;
-}
-
-/// Where the server reaches the agent over the network, with mutual TLS; null where it does not.
-Result<std::unique_ptr<net::TlsGateway>> open_gateway(const AgentOptions& options) {
-  if (options.listen.empty()) return std::unique_ptr<net::TlsGateway>();
-  const std::size_t colon = options.listen.rfind(':');
-  unsigned port = 0;
-  const std::string digits = colon == std::string::npos ? "" : options.listen.substr(colon + 1);
-  const auto parsed = std::from_chars(digits.data(), digits.data() + digits.size(), port);
-  if (digits.empty() || parsed.ptr != digits.data() + digits.size() || port == 0 || port > 65535) {
-    return make_error(ErrorCode::kInvalidArgument, "--listen " + printable(options.listen) + " is not ADDRESS:PORT");
-  }
-  net::TlsGatewayOptions gateway;
-  gateway.address = options.listen.substr(0, colon);
-  gateway.port = static_cast<std::uint16_t>(port);
-  gateway.network_namespace = options.network_fd;
-  gateway.tls = net::tls_files(options.tls);
-  gateway.peer = net::kServerName;
-  gateway.unix_socket = options.state_dir / "agent.sock";
-  return net::TlsGateway::start(gateway);
 }
 
 }  // namespace
@@ -235,9 +225,10 @@ int run_agent(const AgentOptions& options) {
     spdlog::critical("{}", server.error().to_string());
     return 1;
   }
-  const auto gateway = open_gateway(options);
-  if (!gateway) {
-    spdlog::critical("{}", gateway.error().to_string());
+  const auto gateway = open_gateway(options, options.listen, net::kServerName, options.state_dir / "agent.sock");
+  const auto peers = gateway ? PeerServer::start(**agent, options) : gateway.error();
+  if (!peers) {
+    spdlog::critical("{}", peers.error().to_string());
     return 1;
   }
   spdlog::info("node {} serves {} {}", options.node, (options.state_dir / "agent.sock").string(), options.listen);
@@ -246,6 +237,7 @@ int run_agent(const AgentOptions& options) {
   spdlog::info("stopping; pods run on");
   (*agent)->events().stop();
   if (*gateway) (*gateway)->stop();
+  if (*peers) (*peers)->stop();
   (*server)->stop();
   (*agent)->leave();
   return 0;

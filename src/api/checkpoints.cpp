@@ -41,9 +41,16 @@ Response take(const Call& call) {
   return started.ok() ? accepted(call, *started, "checkpoint", call.param("id")) : problem_response(started.error());
 }
 
+Result<std::optional<application::NodeWish>> parse_wish(const net::Request& request) {
+  if (request.body.empty()) return std::optional<application::NodeWish>();
+  CACS_ASSIGN(const JsonObject body, parse_json_object(request.body, "request body"));
+  return application::parse_node_wish(body);
+}
+
 Response restart(const Call& call) {
-  if (Status status = check_no_options(call.request); !status.ok()) return problem_response(status.error());
-  const auto started = call.backend.service.restart(call.caller, call.param("id"), call.param("cid"));
+  const auto wish = parse_wish(call.request);
+  if (!wish) return problem_response(wish.error());
+  const auto started = call.backend.service.restart(call.caller, call.param("id"), call.param("cid"), *wish);
   return started.ok() ? accepted(call, *started, "restart", call.param("id")) : problem_response(started.error());
 }
 
@@ -89,8 +96,8 @@ void add_checkpoint_operations(std::vector<Operation>& operations) {
   operations.push_back({.method = "POST",
                         .path = "/coordinators/{id}/checkpoints/{cid}",
                         .id = "restartFromCheckpoint",
-                        .summary = "Restart the application from this checkpoint",
-                        .body = "NoOptions",
+                        .summary = "Restart the application from this checkpoint, if asked for on other nodes",
+                        .body = "RestartOptions",
                         .answers = begun,
                         .handler = restart});
   operations.push_back({.method = "DELETE",

@@ -123,8 +123,10 @@ class FakeService final : public application::Service {
     return Started{.id = view.id, .operation = add_operation("checkpoint", std::string(id))};
   }
 
-  Result<Started> restart(const Caller& /*caller*/, std::string_view id, std::string_view checkpoint) override {
+  Result<Started> restart(const Caller& /*caller*/, std::string_view id, std::string_view checkpoint,
+                          const std::optional<application::NodeWish>& wish) override {
     const std::lock_guard lock(mutex_);
+    last_wish_ = wish;
     CACS_ASSIGN(const application::CheckpointView view, find_checkpoint(id, checkpoint));
     return Started{.id = view.id, .operation = add_operation("restart", std::string(id))};
   }
@@ -248,6 +250,11 @@ class FakeService final : public application::Service {
     changed->name = name;
     applications_[id] = changed;
   }
+  /// The nodes that the last restart asked for.
+  std::optional<application::NodeWish> last_wish() {
+    const std::lock_guard lock(mutex_);
+    return last_wish_;
+  }
 
  private:
   Result<std::shared_ptr<const application::ApplicationView>> find(std::string_view id) {
@@ -304,6 +311,7 @@ class FakeService final : public application::Service {
   application::LogLineage lineage_;
   int incarnation_ = 1;
   bool ended_ = false;
+  std::optional<application::NodeWish> last_wish_;
   std::string not_ready_;
 };
 

@@ -10,6 +10,10 @@ namespace {
 constexpr std::string_view kSchemas = R"json({
 "AnyObject": {"type": "object"},
 "NoOptions": {"type": "object", "additionalProperties": false},
+"RestartOptions": {"type": "object", "additionalProperties": false, "properties": {
+  "nodes": {"type": "object", "additionalProperties": false, "properties": {
+    "count": {"type": "integer", "minimum": 1, "maximum": 1024},
+    "names": {"type": "array", "items": {"type": "string"}, "maxItems": 1024}}}}},
 "Time": {"type": "string", "pattern": "^[0-9]{4}-[0-9]{2}-[0-9]{2}T[0-9]{2}:[0-9]{2}:[0-9]{2}\\.[0-9]{3}Z$"},
 "TimeOrNull": {"anyOf": [{"$ref": "#/components/schemas/Time"}, {"type": "null"}]},
 "Problem": {"type": "object", "required": ["type", "title", "status", "detail", "hint"], "properties": {

@@ -43,12 +43,15 @@ class Run {
 
   Result<cloud::Cloud*> cloud() const;
   Result<std::shared_ptr<cloud::NodeAgent>> agent_of(int pod) const;
-  /// Those that have something of the application: its nodes, as far as the cloud still has them.
+  /// Those that may have something of the application, as far as the cloud still has them: its own, then those that it
+  /// had before.
   Result<std::vector<std::string>> nodes() const;
   Result<Json> underlay(const std::string& node) const;
   std::vector<Status> at_once(const std::function<Status(int pod)>& call) const;
   Status delete_parts() const;
   Status verify_parts(const std::string& checkpoint) const;
+  Result<JsonArray> part_sources(int pod, cloud::NodeAgent& own) const;
+  Result<cloud::Node> node_info(const std::string& node) const;
   ActionResult result(EventKind kind) const;
   ActionResult failed(EventKind kind, const Error& error) const;
   /// To be tried again where that may help; else the event that says it failed for good.

@@ -20,17 +20,6 @@ using std::chrono::milliseconds;
 constexpr std::int64_t kCutDeadlineMs = 120'000;  // then the shim thaws by itself
 constexpr milliseconds kWatchWait{2'000};
 
-/// What stands against a restore from the checkpoint; success: nothing.
-Status verify(cloud::NodeAgent& agent, const std::string& checkpoint) {
-  CACS_ASSIGN(const JsonObject said, agent.verify_checkpoint(checkpoint));
-  if (json_bool_or(said, "ok", false)) return {};
-  const JsonArray* problems = json_find_array(said, "problems");
-  if (problems == nullptr || problems->empty() || !problems->front().is_object()) {
-    return make_error(ErrorCode::kInternal, "the agent cannot use checkpoint " + checkpoint + " and does not say why");
-  }
-  return error_from_json(problems->front().get_object());
-}
-
 }  // namespace
 
 ActionResult Run::begin_cut() {
@@ -190,15 +179,6 @@ ActionResult Run::delete_checkpoint() {
   const Status gone = delete_parts();
   if (!gone && gone.error().code != ErrorCode::kNotFound) return failed(EventKind::kActionFailed, gone.error());
   return result(EventKind::kCheckpointDeleted);
-}
-
-Status Run::verify_parts(const std::string& checkpoint) const {
-  CACS_ASSIGN(cloud::Cloud * cloud, cloud());
-  for (const std::string& node : nodes_with_pods(context_.state)) {
-    CACS_ASSIGN(const auto agent, cloud->agent(node));
-    CACS_TRY(verify(*agent, checkpoint));
-  }
-  return {};
 }
 
 ActionResult Run::check() {

@@ -47,12 +47,14 @@ Result<std::vector<std::string>> Run::nodes() const {
   CACS_ASSIGN(cloud::Cloud * cloud, cloud());
   CACS_ASSIGN(const std::vector<cloud::Node> all, cloud->list_nodes());
   std::vector<std::string> names;
-  // A release before this one forgot them when it gave them back.
-  if (context_.state.node_names.empty()) {
-    for (const cloud::Node& node : all) names.push_back(node.id);
+  const std::vector<std::string> now = nodes_with_pods(context_.state);
+  // Those that have pods first; where none is known, a release before this one forgot them when it gave them back.
+  for (const std::string& name : now) {
+    if (std::ranges::find(all, name, &cloud::Node::id) != all.end()) names.push_back(name);
   }
-  for (std::string& name : nodes_with_pods(context_.state)) {
-    if (std::ranges::find(all, name, &cloud::Node::id) != all.end()) names.push_back(std::move(name));
+  for (const cloud::Node& node : all) {
+    const bool home = now.empty() || std::ranges::count(context_.state.homes, node.id) > 0;
+    if (home && std::ranges::count(names, node.id) == 0) names.push_back(node.id);
   }
   return names;
 }
@@ -86,8 +88,10 @@ Result<Json> Run::underlay(const std::string& node) const {
 ActionResult Run::claim() {
   const auto found = cloud();
   if (!found.ok()) return failed(EventKind::kNodesFailed, found.error());
-  auto nodes = (*found)->claim_nodes(context_.application, context_.asr->node_count, context_.asr->node_template,
-                                     context_.state.node_names);
+  const auto& wish = context_.state.wish;
+  const bool named = wish && !wish->names.empty();
+  auto nodes = (*found)->claim_nodes(context_.application, wish ? wish->count : context_.asr->node_count,
+                                     context_.asr->node_template, named ? wish->names : context_.state.node_names);
   if (!nodes.ok()) return again_or(EventKind::kNodesFailed, nodes.error());
   ActionResult out = result(EventKind::kNodesClaimed);
   for (const cloud::Node& node : *nodes) out.event.nodes.push_back(node.id);
@@ -142,7 +146,9 @@ ActionResult Run::start() {
   if (!agent.ok()) return failed(EventKind::kActionFailed, agent.error());
   const auto link = underlay(node_of(context_.state, action_.pod));
   if (!link.ok()) return again_or(EventKind::kPodFailed, link.error());
-  const auto view = (*agent)->put_pod(uid(action_.pod), pod_request(context_, action_, *link));
+  const auto sources = part_sources(action_.pod, **agent);
+  if (!sources.ok()) return again_or(EventKind::kPodFailed, sources.error());
+  const auto view = (*agent)->put_pod(uid(action_.pod), pod_request(context_, action_, *link, *sources));
   if (!view.ok()) {
     // Nothing is wrong with the checkpoint: the engine may be mended while we go on trying.
     if (view.error().type == "engine-missing") return failed(EventKind::kActionFailed, view.error());

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include <algorithm>
 #include <chrono>
 
 namespace cacs::application {
@@ -41,11 +42,14 @@ class FakeAgent final : public cloud::NodeAgent {
     return node_->commit_checkpoint(checkpoint, body);
   }
   Result<JsonObject> list_checkpoints() override { return node_->list_checkpoints(); }
-  Result<JsonObject> get_checkpoint(std::string_view checkpoint) override { return not_found(checkpoint); }
+  Result<JsonObject> get_checkpoint(std::string_view checkpoint) override { return node_->get_checkpoint(checkpoint); }
   Result<JsonObject> verify_checkpoint(std::string_view checkpoint) override {
     return node_->verify_checkpoint(checkpoint);
   }
   Status delete_checkpoint(std::string_view checkpoint) override { return node_->delete_checkpoint(checkpoint); }
+  Result<std::string> permit_export(std::string_view checkpoint, std::string_view pod) override {
+    return node_->permit_export(checkpoint, pod);
+  }
   Status open_network(std::string_view uid, int incarnation) override { return node_->open_network(uid, incarnation); }
   Status report_outcome(std::string_view, const JsonObject& body) override {
     node_->record_outcome(body);
@@ -141,6 +145,29 @@ Result<JsonObject> FakeNode::list_pods() {
   return JsonObject{{"pods", std::move(list)}};
 }
 
+/// Under the mutex.
+bool FakeNode::has_pod(const std::string& checkpoint, const std::string& pod) const {
+  const auto found = checkpoints_.find(checkpoint);
+  if (found == checkpoints_.end()) return false;
+  const JsonArray* pods = json_find_array(found->second, "pods");
+  return pods == nullptr || std::ranges::count(*pods, Json(pod)) > 0;
+}
+
+Result<JsonObject> FakeNode::get_checkpoint(std::string_view checkpoint) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  const auto found = checkpoints_.find(checkpoint);
+  if (found == checkpoints_.end()) return make_error(ErrorCode::kNotFound, "no such checkpoint");
+  return answer(found->second);
+}
+
+Result<std::string> FakeNode::permit_export(std::string_view checkpoint, std::string_view pod) {
+  const std::lock_guard lock(mutex_);
+  CACS_TRY(reach());
+  if (has_pod(std::string(checkpoint), std::string(pod))) return std::string("0123abcd");
+  return make_error(ErrorCode::kNotFound, "nothing of it here");
+}
+
 Result<JsonObject> FakeNode::put_pod(std::string_view uid, const JsonObject& spec) {
   const std::lock_guard lock(mutex_);
   CACS_TRY(reach());
@@ -154,8 +181,16 @@ Result<JsonObject> FakeNode::put_pod(std::string_view uid, const JsonObject& spe
   Pod pod{.incarnation = incarnation, .spec = spec};
   if (const JsonObject* restore = json_find_object(spec, "restore")) {
     pod.restored_from = json_string_or(*restore, "checkpoint", "");
-    if (checkpoints_.count(pod.restored_from) == 0) {
-      return make_error(ErrorCode::kNotFound, "no checkpoint " + pod.restored_from);
+    const std::string name = std::string(uid.substr(uid.rfind('.') + 1));
+    if (const JsonArray* from = json_find_array(*restore, "from"); from != nullptr && !from->empty()) {
+      JsonObject& part = checkpoints_[pod.restored_from];
+      JsonArray pods = json_find_array(part, "pods") == nullptr ? JsonArray{} : *json_find_array(part, "pods");
+      pods.emplace_back(name);
+      part["checkpoint"] = pod.restored_from;
+      part["pods"] = std::move(pods);
+    }
+    if (!has_pod(pod.restored_from, name)) {
+      return make_error(ErrorCode::kNotFound, "no checkpoint " + pod.restored_from + " of " + name);
     }
     pod.output = saved_output_[pod.restored_from];
     const JsonObject* network = json_find_object(spec, "network");
@@ -439,8 +474,9 @@ Status FakeCloud::release_nodes(std::string_view claim) {
 }
 
 Result<std::vector<cloud::Node>> FakeCloud::list_nodes() {
-  return std::vector<cloud::Node>{{.id = "node-0", .state = "ready", .address = "192.0.2.1"},
-                                  {.id = "node-1", .state = "ready", .address = "192.0.2.2"}};
+  return std::vector<cloud::Node>{
+      {.id = "node-0", .state = "ready", .address = "192.0.2.1", .agent = "192.0.2.1:7072"},
+      {.id = "node-1", .state = "ready", .address = "192.0.2.2", .agent = "192.0.2.2:7072"}};
 }
 
 Result<std::shared_ptr<cloud::NodeAgent>> FakeCloud::agent(std::string_view node) {

@@ -47,7 +47,9 @@ class FakeNode {
   Result<JsonObject> get_cut(std::string_view uid, std::string_view checkpoint);
   Result<JsonObject> commit_checkpoint(std::string_view checkpoint, const JsonObject& body);
   Result<JsonObject> list_checkpoints();
+  Result<JsonObject> get_checkpoint(std::string_view checkpoint);
   Result<JsonObject> verify_checkpoint(std::string_view checkpoint);
+  Result<std::string> permit_export(std::string_view checkpoint, std::string_view pod);
   Status delete_checkpoint(std::string_view checkpoint);
   Result<JsonObject> logs(std::string_view uid, const cloud::LogQuery& query);
   Result<JsonObject> checkpoint_logs(std::string_view checkpoint, const cloud::LogQuery& query);
@@ -84,6 +86,7 @@ class FakeNode {
     std::string phase;
     Output output;  ///< when it was taken
   };
+  [[nodiscard]] bool has_pod(const std::string& checkpoint, const std::string& pod) const;
   Status reach();
   Result<JsonObject> answer(JsonObject object);
   void push(const std::string& kind, const std::string& uid, JsonObject more = {});

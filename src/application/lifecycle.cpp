@@ -44,6 +44,7 @@ void Step::enter(Phase phase, std::string reason) {
                                phase_name(phase), s_.check),
                    "look what became of it, then ask again");
     s_.check.clear();
+    s_.check_wish.reset();
   }
   ++s_.timer;
   std::string message(phase_name(phase));
@@ -129,6 +130,9 @@ void Step::handle_nodes(const Event& event) {
       if (s_.nodes != NodesStatus::kClaiming) return;
       s_.nodes = NodesStatus::kHeld;
       s_.node_names = event.nodes;
+      s_.homes.insert(s_.homes.end(), event.nodes.begin(), event.nodes.end());
+      std::sort(s_.homes.begin(), s_.homes.end());
+      s_.homes.erase(std::unique(s_.homes.begin(), s_.homes.end()), s_.homes.end());
       s_.failures = 0;
       return;
     case EventKind::kNodesFailed:

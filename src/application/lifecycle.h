@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "application/log_lineage.h"
+#include "application/node_wish.h"
 #include "base/result.h"
 
 /// The life cycle of one application as a pure state machine (docs/lifecycle.md has the tables): no clock, socket, disk
@@ -149,18 +150,22 @@ struct State {
   int failures = 0;     ///< actions that failed in a row: what their next try waits for
   NodesStatus nodes = NodesStatus::kNone;
   std::vector<std::string> node_names;  ///< held, or the last that were
+  std::vector<std::string> homes;       ///< all that ever were, sorted: where parts of checkpoints may be
+  std::optional<NodeWish> wish;         ///< what claims ask for; unset: as submitted
+  bool moving = false;                  ///< the nodes held are given back before it starts
   std::vector<Pod> pods;
   std::vector<Checkpoint> checkpoints;  ///< oldest first
   std::optional<Cut> cut;
   std::vector<QueuedCut> queue;   ///< asked for by the application during another cut
   std::vector<Outcome> outcomes;  ///< not yet told
   StartStage stage = StartStage::kNone;
-  std::string source;           ///< checkpoint the present incarnation starts from; empty: from nothing
-  bool asked = false;           ///< the source was named by the user
-  std::string check;            ///< checkpoint named by the user that is being verified, all else going on; or empty
-  bool doubt = false;           ///< the command failed; whether it is because a pod of it died is being asked
-  std::uint64_t timer = 0;      ///< number of the timer that counts now; older ones are ignored
-  std::optional<PodExit> exit;  ///< of the application, once it has ended
+  std::string source;  ///< checkpoint the present incarnation starts from; empty: from nothing
+  bool asked = false;  ///< the source was named by the user
+  std::string check;   ///< checkpoint named by the user that is being verified, all else going on; or empty
+  std::optional<NodeWish> check_wish;  ///< of that restart
+  bool doubt = false;                  ///< the command failed; whether it is because a pod of it died is being asked
+  std::uint64_t timer = 0;             ///< number of the timer that counts now; older ones are ignored
+  std::optional<PodExit> exit;         ///< of the application, once it has ended
 
   friend bool operator==(const State&, const State&) = default;
 };
@@ -169,7 +174,7 @@ enum class EventKind {
   // What users and the application ask for.
   kSubmitted,
   kCheckpointRequested,        ///< checkpoint, reason, requester
-  kRestartRequested,           ///< checkpoint
+  kRestartRequested,           ///< checkpoint, wish
   kDeleteCheckpointRequested,  ///< checkpoint
   kDeleteRequested,
   kTimeLimit,  ///< checkpoint: the last one, if there is something to save
@@ -252,6 +257,7 @@ struct Event {
   std::vector<int> dead;
   std::uint64_t timer = 0;
   std::optional<Action> action;
+  std::optional<NodeWish> wish;
   /// With what a pod's agent says of it: its output before this incarnation wrote any. Not the machine's: the driver
   /// keeps it with the state.
   std::optional<LogSizes> log_base;
@@ -294,6 +300,8 @@ enum class Mutation {
   kForgetWorkers,
   kJudgeAtOnce,
   kSameAgain,
+  kForgetMove,
+  kLeaveDead,
 };
 
 State initial_state(const Policy& policy);

@@ -77,9 +77,10 @@ void Step::request_restart(const Event& event) {
                             "wait until this has ended, then ask again");
         return;
       }
-      if (mutation_ == Mutation::kRestartUnchecked) return start_asked(event.checkpoint);
+      if (mutation_ == Mutation::kRestartUnchecked) return start_asked(event.checkpoint, event.wish);
       // Nothing is torn down for a checkpoint that cannot be used.
       s_.check = event.checkpoint;
+      s_.check_wish = event.wish;
       return;
     default:
       refusal_ = conflict(fmt::format("the application is {} already", phase_name(s_.phase)),
@@ -90,13 +91,14 @@ void Step::request_restart(const Event& event) {
 void Step::restart_checked(const Event& event) {
   if (s_.check.empty() || s_.check != event.checkpoint) return;
   const std::string id = std::exchange(s_.check, {});
+  std::optional<NodeWish> wish = std::exchange(s_.check_wish, {});
   s_.failures = 0;
   Checkpoint* checkpoint = find(id);
   if (checkpoint == nullptr || checkpoint->phase != CheckpointPhase::kAvailable) {
     restart_refusal_ = no_checkpoint(id);
     return;
   }
-  if (event.kind == EventKind::kCheckpointSound) return start_asked(id);
+  if (event.kind == EventKind::kCheckpointSound) return start_asked(id, std::move(wish));
   const ErrorCode code = event.error.code;
   if (code == ErrorCode::kCorrupt || code == ErrorCode::kUnsupported || code == ErrorCode::kNotFound) {
     checkpoint->damaged = true;
@@ -106,8 +108,12 @@ void Step::restart_checked(const Event& event) {
   restart_refusal_ = event.error;
 }
 
-void Step::start_asked(const std::string& checkpoint) {
+void Step::start_asked(const std::string& checkpoint, std::optional<NodeWish> wish) {
   s_.attempts = 0;
+  if (wish) {
+    s_.wish = std::move(wish);
+    s_.moving = mutation_ != Mutation::kForgetMove;
+  }
   if (s_.phase != Phase::kSuspended) return begin_restart(checkpoint, true, "asked for");
   s_.source = checkpoint;
   s_.asked = true;

@@ -61,6 +61,17 @@ Json requester_json(const std::optional<Requester>& requester) {
                     {"wait", requester->wait}};
 }
 
+Json wish_json(const std::optional<NodeWish>& wish) {
+  if (!wish) return nullptr;
+  return JsonObject{{"count", wish->count}, {"names", strings(wish->names)}};
+}
+
+std::optional<NodeWish> wish_from(const JsonObject& object, std::string_view name) {
+  const JsonObject* wish = json_find_object(object, name);
+  if (wish == nullptr) return std::nullopt;
+  return NodeWish{.count = static_cast<int>(json_int_or(*wish, "count", 1)), .names = strings_from(*wish, "names")};
+}
+
 std::optional<Requester> requester_from(const JsonObject& object) {
   const JsonObject* requester = json_find_object(object, "requester");
   if (requester == nullptr) return std::nullopt;
@@ -182,6 +193,10 @@ JsonObject state_to_json(const State& state) {
                   {"failures", state.failures},
                   {"nodes", number(state.nodes)},
                   {"node_names", strings(state.node_names)},
+                  {"homes", strings(state.homes)},
+                  {"wish", wish_json(state.wish)},
+                  {"moving", state.moving},
+                  {"check_wish", wish_json(state.check_wish)},
                   {"pods", pods_json(state)},
                   {"checkpoints", checkpoints_json(state)},
                   {"stage", number(state.stage)},
@@ -229,6 +244,11 @@ Result<State> state_from_json(const JsonObject& object) {
   state.attempts = static_cast<int>(json_int_or(object, "attempts", 0));
   state.failures = static_cast<int>(json_int_or(object, "failures", 0));
   state.node_names = strings_from(object, "node_names");
+  // A release before this one had no other nodes than those.
+  state.homes = strings_from(object, object.contains("homes") ? "homes" : "node_names");
+  state.wish = wish_from(object, "wish");
+  state.moving = json_bool_or(object, "moving", false);
+  state.check_wish = wish_from(object, "check_wish");
   state.source = json_string_or(object, "source", "");
   state.asked = json_bool_or(object, "asked", false);
   state.check = json_string_or(object, "check", "");

@@ -12,6 +12,13 @@ void Step::destroy_live() {
   }
 }
 
+/// Also what is left of those that have ended.
+void Step::destroy_all() {
+  for (Pod& pod : s_.pods) {
+    if (pod.status != PodStatus::kNone) pod.status = PodStatus::kDestroying;
+  }
+}
+
 void Step::start_pods() {
   ++s_.incarnation;
   s_.exit.reset();
@@ -57,8 +64,13 @@ bool Step::settle_start() {
       s_.stage = StartStage::kDestroy;
       return true;
     case StartStage::kDestroy:
-      destroy_live();
+      if (s_.moving && mutation_ != Mutation::kLeaveDead) {
+        destroy_all();
+      } else {
+        destroy_live();
+      }
       if (!quiet() && mutation_ != Mutation::kStartBeforeDestroyed) return false;
+      if (std::exchange(s_.moving, false) && s_.nodes == NodesStatus::kHeld) s_.nodes = NodesStatus::kReleasing;
       if (s_.nodes != NodesStatus::kHeld) {
         enter(Phase::kQueued, "");
         return true;
@@ -103,9 +115,7 @@ bool Step::settle_end() {
   s_.queue.clear();
   s_.outcomes.clear();
   if (s_.cut) return false;
-  for (Pod& pod : s_.pods) {
-    if (pod.status != PodStatus::kNone) pod.status = PodStatus::kDestroying;
-  }
+  destroy_all();
   for (Checkpoint& checkpoint : s_.checkpoints) checkpoint.phase = CheckpointPhase::kDeleting;
   const bool empty =
       std::all_of(s_.pods.begin(), s_.pods.end(), [](const Pod& pod) { return pod.status == PodStatus::kNone; });
@@ -138,9 +148,7 @@ bool Step::settle_once() {
         return true;
       }
       if (s_.phase == Phase::kRunning || s_.cut) return false;
-      for (Pod& pod : s_.pods) {
-        if (pod.status != PodStatus::kNone) pod.status = PodStatus::kDestroying;
-      }
+      destroy_all();
       if (!quiet()) return false;
       if (s_.nodes == NodesStatus::kHeld) s_.nodes = NodesStatus::kReleasing;
       if (s_.nodes != NodesStatus::kNone) return false;

@@ -123,6 +123,7 @@ class Simulation {
 
   // world
   bool claimed_ = false;
+  std::vector<std::string> held_;  ///< nodes of the claim
   int claims_ = 0;
   int releases_ = 0;
   std::map<int, SimPod> pods_;

@@ -213,7 +213,10 @@ void Simulation::user_acts() {
       return;
     case 1:
     case 2:
-      return apply(Event{.kind = EventKind::kRestartRequested, .checkpoint = some});
+      if (chance(70)) return apply(Event{.kind = EventKind::kRestartRequested, .checkpoint = some});
+      return apply(Event{.kind = EventKind::kRestartRequested,
+                         .checkpoint = some,
+                         .wish = NodeWish{.count = 1, .names = {"n" + std::to_string(pick(3))}}});
     case 3:
     case 4: {
       const Event wish{.kind = EventKind::kDeleteCheckpointRequested, .checkpoint = some};

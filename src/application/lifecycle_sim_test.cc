@@ -10,7 +10,8 @@
 //  8. nothing is torn down for a restart that a user asked for before its checkpoint was found sound;
 //  9. an application is not given up for a failure of its command that the death of another pod had brought about;
 // 10. what was restored from a checkpoint and died twice is restored from another, where there is one;
-// 11. the same seed gives the same run.
+// 11. nothing of a pod stays on nodes that are given back; after a restart elsewhere the nodes are those asked for;
+// 12. the same seed gives the same run.
 // CACS_SIM_ROUNDS sets the number of schedules, CACS_SIM_SEED runs exactly one.
 #include "application/lifecycle_sim.h"
 
@@ -81,7 +82,7 @@ INSTANTIATE_TEST_SUITE_P(All, PlantedMutation,
                                          Mutation::kCommitBeforeStored, Mutation::kRestartFromNothing,
                                          Mutation::kRestartUnchecked, Mutation::kLauncherFirst, Mutation::kOpenEarly,
                                          Mutation::kForgetOpen, Mutation::kForgetWorkers, Mutation::kJudgeAtOnce,
-                                         Mutation::kSameAgain));
+                                         Mutation::kSameAgain, Mutation::kForgetMove, Mutation::kLeaveDead));
 
 class PlantedDriverFault : public testing::TestWithParam<DriverFault> {};
 

@@ -68,7 +68,7 @@ Event Simulation::execute(const Action& action) {
 }
 
 Event Simulation::execute_nodes(const Action& action) {
-  Event result{.kind = EventKind::kNodesClaimed, .nodes = {"n0"}};
+  Event result{.kind = EventKind::kNodesClaimed};
   const bool fails = !calm_ && chance(10);
   if (fails) {
     result = Event{
@@ -78,14 +78,20 @@ Event Simulation::execute_nodes(const Action& action) {
   }
   switch (action.kind) {
     case ActionKind::kClaimNodes:
-      if (!claimed_) ++claims_;
+      if (!claimed_) {
+        ++claims_;
+        const bool named = memory_.wish && !memory_.wish->names.empty();
+        held_ = named ? memory_.wish->names : std::vector<std::string>{"n" + std::to_string(pick(3))};
+      }
       claimed_ = true;
+      result.nodes = held_;
       return result;
     case ActionKind::kReleaseNodes:
       if (claimed_) ++releases_;
       claimed_ = false;
       for (const auto& [index, pod] : pods_) {
         if (alive(pod)) broken("nodes were given back with a live pod on them");
+        if (!alive(pod)) broken("nodes were given back with what a pod had left on them");
       }
       return Event{.kind = EventKind::kNodesReleased};
     case ActionKind::kReachNodes:
@@ -98,6 +104,9 @@ Event Simulation::execute_nodes(const Action& action) {
 Event Simulation::execute_start(const Action& action) {
   const int incarnation = action.incarnation;
   if (!claimed_) broken("a pod was started without nodes");
+  if (memory_.wish && !memory_.wish->names.empty() && memory_.wish->names != held_ && is_wanted(memory_, action)) {
+    broken("a pod was started on other nodes than those asked for");
+  }
   int& highest = highest_[action.pod];
   Event result{.kind = EventKind::kPodFailed, .pod = action.pod, .incarnation = incarnation};
   if (incarnation < highest) {

@@ -50,7 +50,7 @@ class Step {
   void request_checkpoint(const Event& event);
   void request_restart(const Event& event);
   void restart_checked(const Event& event);
-  void start_asked(const std::string& checkpoint);
+  void start_asked(const std::string& checkpoint, std::optional<NodeWish> wish);
   void request_delete_checkpoint(const Event& event);
   void checkpoint_found(const Event& event);
   void time_limit(const Event& event);
@@ -70,6 +70,7 @@ class Step {
   bool settle_start();
   bool settle_end();
   void destroy_live();
+  void destroy_all();
   void choose_and_start();
   void start_pods();
   void run();

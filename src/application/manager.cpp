@@ -5,6 +5,7 @@
 #include <algorithm>
 
 #include "application/manager_core.h"
+#include "base/text.h"
 
 namespace cacs::application {
 
@@ -113,11 +114,35 @@ Result<Started> Manager::take_checkpoint(const Caller& caller, std::string_view 
   return core_->ask<Started>(task);
 }
 
-Result<Started> Manager::restart(const Caller& caller, std::string_view application, std::string_view checkpoint) {
+Status Manager::check_wish(const ApplicationView& view, const NodeWish& wish) {
+  const auto refuse = [](std::string what, std::string hint) {
+    return make_error(ErrorCode::kInvalidArgument, std::move(what), std::move(hint)).with_type("invalid-field");
+  };
+  const int pods = static_cast<int>(view.pods.size());
+  if (wish.count > pods) {
+    return refuse(fmt::format("{} nodes are asked for, and the application has {} pods", wish.count, pods),
+                  fmt::format("ask for 1 to {} nodes", pods));
+  }
+  CACS_ASSIGN(const auto all, nodes_of(view.cloud));
+  for (const std::string& name : wish.names) {
+    if (std::ranges::find(all, name, &cloud::Node::id) != all.end()) continue;
+    return refuse(fmt::format("cloud {} has no node {}", view.cloud, printable(name)),
+                  fmt::format("GET /clouds/{}/nodes lists them", view.cloud));
+  }
+  return {};
+}
+
+Result<Started> Manager::restart(const Caller& caller, std::string_view application, std::string_view checkpoint,
+                                 const std::optional<NodeWish>& wish) {
   CACS_ASSIGN(const CheckpointView view, get_checkpoint(caller, application, checkpoint));
+  if (wish) {
+    CACS_ASSIGN(const auto running, get(caller, application));
+    CACS_TRY(check_wish(*running, *wish));
+  }
   const std::function<Result<Started>()> task = [&] {
-    return core_->request(caller, std::string(application), "restart",
-                          checkpoint_event(EventKind::kRestartRequested, view.id));
+    Event event = checkpoint_event(EventKind::kRestartRequested, view.id);
+    event.wish = wish;
+    return core_->request(caller, std::string(application), "restart", std::move(event));
   };
   return core_->ask<Started>(task);
 }
@@ -192,10 +217,15 @@ std::vector<std::string> Manager::clouds() {
   return names;
 }
 
-Result<std::vector<NodeView>> Manager::nodes(std::string_view cloud) {
+Result<std::vector<cloud::Node>> Manager::nodes_of(std::string_view cloud) {
   const auto found = core_->clouds().find(cloud);
   if (found == core_->clouds().end()) return no_such("cloud", cloud);
-  CACS_ASSIGN(const auto nodes, found->second->list_nodes());
+  return found->second->list_nodes();
+}
+
+Result<std::vector<NodeView>> Manager::nodes(std::string_view cloud) {
+  CACS_ASSIGN(const auto nodes, nodes_of(cloud));
+  const auto found = core_->clouds().find(cloud);
   std::vector<NodeView> views;
   for (const auto& node : nodes) {
     NodeView view{node.id, std::string(cloud), node.state, {}};

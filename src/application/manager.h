@@ -42,7 +42,8 @@ class Manager final : public Service {
   Result<CheckpointView> get_checkpoint(const Caller& caller, std::string_view application,
                                         std::string_view checkpoint) override;
   Result<Started> take_checkpoint(const Caller& caller, std::string_view application) override;
-  Result<Started> restart(const Caller& caller, std::string_view application, std::string_view checkpoint) override;
+  Result<Started> restart(const Caller& caller, std::string_view application, std::string_view checkpoint,
+                          const std::optional<NodeWish>& wish) override;
   Result<Started> delete_checkpoint(const Caller& caller, std::string_view application,
                                     std::string_view checkpoint) override;
   Result<OperationView> get_operation(const Caller& caller, std::string_view operation) override;
@@ -67,6 +68,9 @@ class Manager final : public Service {
     std::string uid;
     std::shared_ptr<const ApplicationView> view;
   };
+  /// Whether there are such nodes.
+  Status check_wish(const ApplicationView& view, const NodeWish& wish);
+  Result<std::vector<cloud::Node>> nodes_of(std::string_view cloud);
   Result<Target> target(const Caller& caller, std::string_view application, std::string_view pod);
   /// The output of a pod as the application's newest checkpoint has it.
   Result<JsonObject> saved_logs(const ApplicationView& view, std::string_view pod, const cloud::LogQuery& query);

@@ -71,7 +71,7 @@ class ManagerLogsTest : public ManagerFixture {
     if (from.empty()) {
       node().exit_pod(uid(), "signaled", 9);
     } else {
-      ASSERT_TRUE(manager_->restart({}, id_, from).ok());
+      ASSERT_TRUE(manager_->restart({}, id_, from, {}).ok());
     }
     ASSERT_TRUE(wait_state("RUNNING", before + 1));
   }

@@ -119,6 +119,62 @@ TEST_F(ManagerNodesTest, TheCommandIsNotBlamedForTheDeathOfAPodThatIsHeardOfLate
   remove(id);
 }
 
+/// Where the pod's node was told to get its part from.
+JsonArray sources_of(const JsonObject& spec) { return spec.at("restore").at("from").as_array(); }
+
+TEST_F(ManagerNodesTest, ARestartOnOtherNodesTakesOverWhatTheyDoNotHave) {
+  const std::string id = run();
+  const std::string saved = checkpoint(id).checkpoint;
+  const auto started = manager_->restart({}, id, saved, NodeWish{.count = 2, .names = {"node-1", "node-0"}});
+  ASSERT_TRUE(started.ok()) << started.error().to_string();
+  EXPECT_EQ(wait_operation(started->operation).state, "SUCCEEDED");
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  // Pods 0 and 1 were on the first node, pod 2 on the second.
+  EXPECT_EQ(sources_of(node(1).spec(pod_uid(id, 0))),
+            (JsonArray{JsonObject{{"node", "node-0"}, {"agent", "192.0.2.1:7072"}, {"ticket", "0123abcd"}}}));
+  EXPECT_EQ(sources_of(node(0).spec(pod_uid(id, 2))),
+            (JsonArray{JsonObject{{"node", "node-1"}, {"agent", "192.0.2.2:7072"}, {"ticket", "0123abcd"}}}));
+  EXPECT_EQ(node(0).pods() + node(1).pods(), 3U);
+  EXPECT_FALSE(node(0).pod(pod_uid(id, 0))) << "what was there stays on a node that it is not on any more";
+  // It stays where it is, and each node has what it needs now.
+  node(0).exit_pod(pod_uid(id, 2), "signaled", 9);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 3));
+  EXPECT_TRUE(sources_of(node(0).spec(pod_uid(id, 2))).empty());
+  EXPECT_TRUE(sources_of(node(1).spec(pod_uid(id, 0))).empty());
+  remove(id);
+}
+
+TEST_F(ManagerNodesTest, OnOneNodeInsteadOfTwoAndCheckpointsGoFromBoth) {
+  const std::string id = run();
+  const std::string saved = checkpoint(id).checkpoint;
+  const auto started = manager_->restart({}, id, saved, NodeWish{.count = 1, .names = {"node-1"}});
+  ASSERT_TRUE(started.ok()) << started.error().to_string();
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_EQ(node(0).pods(), 0U);
+  EXPECT_EQ(node(1).pods(), 3U);
+  EXPECT_TRUE(sources_of(node(1).spec(pod_uid(id, 2))).empty());
+  EXPECT_EQ(sources_of(node(1).spec(pod_uid(id, 0))).size(), 1U);
+  const auto gone = manager_->delete_checkpoint({}, id, saved);
+  ASSERT_TRUE(gone.ok());
+  EXPECT_EQ(wait_operation(gone->operation).state, "SUCCEEDED");
+  EXPECT_TRUE(node(0).checkpoints().empty());
+  EXPECT_TRUE(node(1).checkpoints().empty());
+  remove(id);
+}
+
+TEST_F(ManagerNodesTest, NodesThatCannotBeAreRefusedByName) {
+  const std::string id = run();
+  const std::string saved = checkpoint(id).checkpoint;
+  const auto unknown = manager_->restart({}, id, saved, NodeWish{.count = 1, .names = {"node-9"}});
+  ASSERT_FALSE(unknown.ok());
+  EXPECT_NE(unknown.error().message.find("node-9"), std::string::npos) << unknown.error().message;
+  const auto many = manager_->restart({}, id, saved, NodeWish{.count = 4, .names = {}});
+  ASSERT_FALSE(many.ok());
+  EXPECT_NE(many.error().message.find("3 pods"), std::string::npos) << many.error().message;
+  EXPECT_EQ((*manager_->get({}, id))->incarnation, 1);
+  remove(id);
+}
+
 TEST_F(ManagerNodesTest, ACommandThatFailsWithAllPodsAliveHasFailed) {
   const std::string id = run();
   node(0).exit_pod(pod_uid(id, 0), "exited", 3);

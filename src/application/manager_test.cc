@@ -139,7 +139,7 @@ TEST_F(ManagerTest, OnlyOneOfTwoRestartsAtOnce) {
   std::vector<std::thread> threads;
   for (int i = 0; i < 4; ++i) {
     threads.emplace_back([&] {
-      auto answer = manager_->restart({}, id, saved);
+      auto answer = manager_->restart({}, id, saved, {});
       const std::lock_guard lock(mutex);
       answers.push_back(std::move(answer));
     });
@@ -167,7 +167,7 @@ TEST_F(ManagerTest, ARestartFromADamagedCheckpointIsRefusedAndAnIntactOneOffered
   const std::string newest = checkpoint(id).checkpoint;
   node().damage_checkpoint(damaged);
   node().damage_checkpoint(newest);
-  const auto answer = manager_->restart({}, id, newest);
+  const auto answer = manager_->restart({}, id, newest, {});
   ASSERT_TRUE(answer.ok());
   const OperationView refused = wait_operation(answer->operation);
   EXPECT_EQ(refused.state, "FAILED");
@@ -178,7 +178,7 @@ TEST_F(ManagerTest, ARestartFromADamagedCheckpointIsRefusedAndAnIntactOneOffered
   EXPECT_EQ(refused.problem->hint.find(damaged), std::string::npos) << refused.problem->hint;
   EXPECT_EQ(state(id), "RUNNING");
   EXPECT_EQ(node().pod(uid(id))->incarnation, 1);
-  const auto again = manager_->restart({}, id, intact);
+  const auto again = manager_->restart({}, id, intact, {});
   ASSERT_TRUE(again.ok());
   EXPECT_EQ(wait_operation(again->operation).state, "SUCCEEDED");
   EXPECT_EQ(node().pod(uid(id))->restored_from, intact);

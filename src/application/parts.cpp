@@ -11,14 +11,37 @@ JsonArray levels_of(const JsonObject& said) {
   return levels == nullptr ? JsonArray{} : *levels;
 }
 
-/// Those of all parts, in the order of the first.
+std::set<std::string> pods_of(const JsonObject& said) {
+  std::set<std::string> pods;
+  const JsonArray* names = json_find_array(said, "pods");
+  for (const Json& name : names == nullptr ? JsonArray{} : *names) {
+    if (name.is_string()) pods.emplace(name.get_string());
+  }
+  return pods;
+}
+
+/// Those at which there is every pod that there is at all, in the order of the first part.
 JsonArray common_levels(const JsonObject& parts) {
   JsonArray common;
-  if (parts.empty()) return common;
-  for (const Json& level : levels_of(parts.begin()->value().as_object())) {
-    const bool everywhere = std::ranges::all_of(
-        parts, [&](const auto& part) { return std::ranges::count(levels_of(part.value().as_object()), level) > 0; });
-    if (everywhere) common.push_back(level);
+  std::set<std::string> all;
+  for (const auto& part : parts) all.merge(pods_of(part.value().as_object()));
+  JsonArray candidates;
+  for (const auto& part : parts) {
+    for (const Json& level : levels_of(part.value().as_object())) {
+      if (std::ranges::count(candidates, level) == 0) candidates.push_back(level);
+    }
+  }
+  for (const Json& level : candidates) {
+    std::set<std::string> there;
+    bool everywhere = true;
+    for (const auto& part : parts) {
+      const JsonObject& said = part.value().as_object();
+      const bool reached = std::ranges::count(levels_of(said), level) > 0;
+      everywhere = everywhere && reached;
+      if (reached) there.merge(pods_of(said));
+    }
+    // A release before this one did not note which part has which pods.
+    if (everywhere || (!all.empty() && there == all)) common.push_back(level);
   }
   return common;
 }
@@ -31,10 +54,7 @@ bool is_whole(const std::vector<Part>& parts) {
   for (const Part& part : parts) {
     // Before there were parts every manifest was a checkpoint.
     wanted = std::max(wanted, json_int_or(part.said, "of_pods", 0));
-    const JsonArray* names = json_find_array(part.said, "pods");
-    for (const Json& name : names == nullptr ? JsonArray{} : *names) {
-      if (name.is_string()) pods.emplace(name.get_string());
-    }
+    pods.merge(pods_of(part.said));
   }
   return !parts.empty() && static_cast<std::int64_t>(pods.size()) >= wanted;
 }
@@ -42,22 +62,26 @@ bool is_whole(const std::vector<Part>& parts) {
 JsonObject merge_parts(const std::vector<Part>& parts) {
   JsonObject merged = parts.front().said;
   if (parts.size() == 1) return merged;
-  JsonArray pods;
+  std::set<std::string> pods;
   JsonObject by_node;
   std::int64_t size = 0;
   std::int64_t stored = 0;
   for (const Part& part : parts) {
     const std::int64_t own_size = json_int_or(part.said, "size_bytes", 0);
     const std::int64_t own_stored = json_int_or(part.said, "stored_bytes", 0);
-    size += own_size;
+    std::set<std::string> own = pods_of(part.said);
+    JsonArray names(own.begin(), own.end());
+    const std::size_t before = pods.size();
+    pods.merge(own);
+    // One that has nothing but what others have is a copy.
+    if (pods.size() > before) size += own_size;
     stored += own_stored;
-    if (const JsonArray* names = json_find_array(part.said, "pods")) {
-      pods.insert(pods.end(), names->begin(), names->end());
-    }
-    by_node[part.node] =
-        JsonObject{{"levels", levels_of(part.said)}, {"size_bytes", own_size}, {"stored_bytes", own_stored}};
+    by_node[part.node] = JsonObject{{"pods", std::move(names)},
+                                    {"levels", levels_of(part.said)},
+                                    {"size_bytes", own_size},
+                                    {"stored_bytes", own_stored}};
   }
-  merged["pods"] = std::move(pods);
+  merged["pods"] = JsonArray(pods.begin(), pods.end());
   merged["size_bytes"] = size;
   merged["stored_bytes"] = stored;
   merged["levels"] = common_levels(by_node);

@@ -19,8 +19,9 @@ struct Part {
 /// Whether the parts, of one checkpoint, are all that there are.
 bool is_whole(const std::vector<Part>& parts);
 
-/// What is said of the checkpoint: sizes added up, the levels that all parts have reached; with several parts each
-/// one's own under `parts`. At least one.
+/// What is said of the checkpoint: sizes added up, the levels at which there is every pod; with several parts each
+/// one's own under `parts`. At least one. Two may have the same pod: it was restored on another node than it was saved
+/// on.
 JsonObject merge_parts(const std::vector<Part>& parts);
 
 /// The part on `node` has reached these levels now.

@@ -56,6 +56,19 @@ Part part(const std::string& node, JsonArray pods, JsonArray levels = {"local"},
                            {"stored_bytes", 4}}};
 }
 
+TEST(Parts, WhatTwoNodesHaveCountsOnce) {
+  const Part first = part("a", {"pod-0", "pod-1"}, {"local", "remote"});
+  const Part second = part("b", {"pod-2"}, {"local"});
+  const Part copy = part("c", {"pod-1"}, {"local"});
+  JsonObject said = merge_parts({first, second, copy});
+  EXPECT_EQ(said.at("pods"), (JsonArray{"pod-0", "pod-1", "pod-2"}));
+  EXPECT_EQ(said.at("size_bytes"), 20);
+  EXPECT_EQ(said.at("stored_bytes"), 12) << "a copy takes its place";
+  EXPECT_EQ(said.at("levels"), JsonArray{"local"});
+  note_levels(said, "b", {"local", "remote"});
+  EXPECT_EQ(said.at("levels"), (JsonArray{"local", "remote"})) << "every pod is there, if not every copy";
+}
+
 TEST(Parts, AreACheckpointWhenTheyHaveEveryPod) {
   const Part first = part("a", {"pod-0", "pod-1"});
   const Part second = part("b", {"pod-2"});

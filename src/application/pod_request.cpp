@@ -22,7 +22,8 @@ JsonObject network_of(const Asr& asr, int pod, const Json& underlay) {
 
 }  // namespace
 
-JsonObject pod_request(const ActionContext& context, const Action& action, const Json& underlay) {
+JsonObject pod_request(const ActionContext& context, const Action& action, const Json& underlay,
+                       const JsonArray& sources) {
   const Asr& asr = *context.asr;
   const JsonObject json = asr_to_stored_json(asr, true);
   JsonArray command;  // of the first pod; the others run what it launches there
@@ -37,28 +38,30 @@ JsonObject pod_request(const ActionContext& context, const Action& action, const
         JsonObject{{"path", file.path}, {"content", file.content}, {"mode", static_cast<std::int64_t>(file.mode)}});
   }
   const std::string pod = fmt::format("pod-{}", action.pod);
-  return {{"application", context.application},
-          {"pod", pod},
-          {"name", asr.name},
-          {"incarnation", action.incarnation},
-          {"tenant", context.tenant},
-          {"command", std::move(command)},
-          {"env", std::move(env)},
-          {"workdir", asr.workdir},
-          {"user", asr.user},
-          {"files", std::move(files)},
-          {"resources", JsonObject{{"cpus", asr.cpus},
-                                   {"memory_bytes", static_cast<std::int64_t>(asr.memory_bytes)},
-                                   {"disk_bytes", static_cast<std::int64_t>(asr.disk_bytes)},
-                                   {"pids", 0}}},
-          {"mounts", json.at("mounts")},
-          {"network", network_of(asr, action.pod, underlay)},
-          {"base", asr.base},
-          {"engine", asr.engine},
-          {"engine_options", asr.engine_options},
-          {"external_connections", asr.reset_external_connections ? "reset" : "refuse"},
-          {"health", json.contains("health") ? json.at("health") : Json(nullptr)},
-          {"restore", action.checkpoint.empty() ? Json(nullptr) : Json(JsonObject{{"checkpoint", action.checkpoint}})}};
+  return {
+      {"application", context.application},
+      {"pod", pod},
+      {"name", asr.name},
+      {"incarnation", action.incarnation},
+      {"tenant", context.tenant},
+      {"command", std::move(command)},
+      {"env", std::move(env)},
+      {"workdir", asr.workdir},
+      {"user", asr.user},
+      {"files", std::move(files)},
+      {"resources", JsonObject{{"cpus", asr.cpus},
+                               {"memory_bytes", static_cast<std::int64_t>(asr.memory_bytes)},
+                               {"disk_bytes", static_cast<std::int64_t>(asr.disk_bytes)},
+                               {"pids", 0}}},
+      {"mounts", json.at("mounts")},
+      {"network", network_of(asr, action.pod, underlay)},
+      {"base", asr.base},
+      {"engine", asr.engine},
+      {"engine_options", asr.engine_options},
+      {"external_connections", asr.reset_external_connections ? "reset" : "refuse"},
+      {"health", json.contains("health") ? json.at("health") : Json(nullptr)},
+      {"restore", action.checkpoint.empty() ? Json(nullptr)
+                                            : Json(JsonObject{{"checkpoint", action.checkpoint}, {"from", sources}})}};
 }
 
 }  // namespace cacs::application

@@ -9,6 +9,7 @@
 #include <vector>
 
 #include "application/asr.h"
+#include "application/node_wish.h"
 #include "application/views.h"
 #include "base/hash.h"
 #include "base/result.h"
@@ -66,7 +67,9 @@ class Service {
   /// (durable) kConflict when the application does not run.
   virtual Result<Started> take_checkpoint(const Caller& caller, std::string_view application) = 0;
   /// (durable) kConflict when a restart is under way already.
-  virtual Result<Started> restart(const Caller& caller, std::string_view application, std::string_view checkpoint) = 0;
+  /// `wish`: on other nodes than those that it has; kInvalidArgument for nodes that there are not.
+  virtual Result<Started> restart(const Caller& caller, std::string_view application, std::string_view checkpoint,
+                                  const std::optional<NodeWish>& wish) = 0;
   /// (durable)
   virtual Result<Started> delete_checkpoint(const Caller& caller, std::string_view application,
                                             std::string_view checkpoint) = 0;

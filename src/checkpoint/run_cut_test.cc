@@ -93,6 +93,7 @@ class FakeAgent final : public cloud::NodeAgent {
   Result<JsonObject> get_checkpoint(std::string_view) override { return none(); }
   Result<JsonObject> verify_checkpoint(std::string_view) override { return none(); }
   Status delete_checkpoint(std::string_view) override { return none(); }
+  Result<std::string> permit_export(std::string_view, std::string_view) override { return std::string(); }
   Status open_network(std::string_view, int) override { return none(); }
   Status report_outcome(std::string_view, const JsonObject&) override { return none(); }
   Result<JsonObject> logs(std::string_view, const cloud::LogQuery&) override { return none(); }

@@ -79,6 +79,8 @@ struct Target {
   std::string application;
   std::string checkpoint;
   bool wait = false;
+  int nodes = 0;                ///< of a restart: how many; 0: as it has
+  std::vector<std::string> on;  ///< of a restart: which
 };
 
 Result<int> run_checkpoint(Context& context, const Target& target) {
@@ -93,8 +95,15 @@ Result<int> run_restart(Context& context, const Target& target) {
   CACS_ASSIGN(const std::string id, api->find_application(target.application));
   CACS_ASSIGN(const std::string checkpoint,
               api->find_checkpoint(id, target.checkpoint.empty() ? "latest" : target.checkpoint));
+  JsonObject body;
+  if (!target.on.empty()) {
+    body["nodes"] = JsonObject{{"names", JsonArray(target.on.begin(), target.on.end())}};
+  } else if (target.nodes > 0) {
+    body["nodes"] = JsonObject{{"count", target.nodes}};
+  }
   CACS_ASSIGN(const ApiDocument started,
-              api->send("POST", application_path(id, "/checkpoints/" + net::percent_encode(checkpoint))));
+              api->send("POST", application_path(id, "/checkpoints/" + net::percent_encode(checkpoint)),
+                        body.empty() ? std::string() : boost::json::serialize(body)));
   return finish_started(context, started, target.wait, "restarted from checkpoint");
 }
 
@@ -225,11 +234,19 @@ CommandSpec make_restart_command() {
   return {.name = "restart",
           .group = "Act",
           .summary = "restart an application from a checkpoint (the latest, if none is named)",
-          .example = "cacs restart lj-melt latest --wait",
+          .example = "cacs restart lj-melt latest --on local-2,local-3 --wait",
           .setup =
               [target](CLI::App& app) {
                 add_application(app, target->application);
                 app.add_option("CHECKPOINT", target->checkpoint, "id, unique beginning of an id, or latest");
+                CLI::Option* nodes =
+                    app.add_option("--nodes", target->nodes, "on so many nodes, whichever the cloud gives")
+                        ->type_name("N")
+                        ->check(CLI::Range(1, 1024));
+                app.add_option("--on", target->on, "on these nodes")
+                    ->type_name("NODE,...")
+                    ->delimiter(',')
+                    ->excludes(nodes);
                 add_wait(app, target->wait, "return when it runs again");
               },
           .run = [target](Context& context) { return run_restart(context, *target); }};

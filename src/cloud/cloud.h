@@ -17,6 +17,10 @@ struct Node {
   std::string state;  ///< "ready", "starting", "gone"
   /// By which other nodes of the cloud reach it (IPv4); empty where they do not.
   std::string address{};
+  /// Where its agent hears other nodes' ("address:port"); empty: nowhere.
+  std::string agent{};
+  /// Location of its remote level (docs/levels.md); empty: it has none.
+  std::string remote{};
 };
 
 /// A place that gives nodes: a driver a file or folder, one conformance suite for all (cloud/conformance_test). Calls

@@ -49,6 +49,8 @@ class NodeAgent {
   virtual Result<JsonObject> get_checkpoint(std::string_view checkpoint) = 0;
   virtual Result<JsonObject> verify_checkpoint(std::string_view checkpoint) = 0;
   virtual Status delete_checkpoint(std::string_view checkpoint) = 0;
+  /// A ticket by which another node gets what this one has of a pod ("pod-0") of the checkpoint. kNotFound: nothing.
+  virtual Result<std::string> permit_export(std::string_view checkpoint, std::string_view pod) = 0;
 
   virtual Status report_outcome(std::string_view uid, const JsonObject& body) = 0;
   virtual Result<JsonObject> logs(std::string_view uid, const LogQuery& query) = 0;

@@ -2,7 +2,7 @@
 
 #include <algorithm>
 
-#include "agent/checkpoint_store.h"
+#include "transfer/tokens.h"
 
 namespace cacs::inspect {
 
@@ -37,7 +37,7 @@ Result<std::shared_ptr<const ListingBranch>> ListingBranch::make(delta::Listing 
   auto branch = std::make_shared<ListingBranch>();
   for (const auto& entry : listing.entries) {
     if (entry.type != EntryType::kRegular || entry.token.empty()) continue;
-    CACS_TRY(agent::blob_of(entry.token).context("file /" + entry.path));
+    CACS_TRY(transfer::blob_of(entry.token).context("file /" + entry.path));
     if (entry.link_group != 0) branch->leaders_[entry.link_group] = {.token = entry.token, .size = entry.size};
   }
   branch->entries_ = std::move(listing.entries);
@@ -66,7 +66,7 @@ Node ListingBranch::node_of(const delta::Entry& entry) const {
     token = leader->second.token;
     node.size = leader->second.size;
   }
-  if (const auto blob = agent::blob_of(token)) {
+  if (const auto blob = transfer::blob_of(token)) {
     node.content = *blob;
     node.size = blob->size;
   }

@@ -1,4 +1,4 @@
-#include "inspect/transfer.h"
+#include "transfer/transfer.h"
 
 #include <fmt/format.h>
 
@@ -9,6 +9,8 @@
 
 namespace cacs::inspect {
 namespace {
+
+using namespace transfer;  // NOLINT(google-build-using-namespace)
 
 using repository::BlobRef;
 using repository::Credential;

@@ -4,10 +4,10 @@
 
 #include <ctime>
 
-#include "agent/checkpoint_store.h"
 #include "base/text.h"
 #include "basefs/record.h"
 #include "repository/manifest.h"
+#include "transfer/tokens.h"
 
 namespace cacs::inspect {
 
@@ -206,7 +206,7 @@ Result<std::shared_ptr<const Branch>> CheckpointTree::load_branch(const std::str
 
 Result<std::shared_ptr<const ListingBranch>> CheckpointTree::load_listing(const std::string& pod,
                                                                           const std::string& name) {
-  const auto* blob = agent::find_entry(manifest_, pod + '/' + name + std::string(kListing));
+  const auto* blob = transfer::find_entry(manifest_, pod + '/' + name + std::string(kListing));
   if (blob == nullptr) return not_found(pod + '/' + name);
   repository::StringSink text(kMaxListing);
   CACS_TRY(repository_.read_blob(*blob, text));
@@ -215,7 +215,7 @@ Result<std::shared_ptr<const ListingBranch>> CheckpointTree::load_listing(const 
 }
 
 Result<std::shared_ptr<const ListingBranch>> CheckpointTree::load_base(const std::string& pod) {
-  const auto* blob = agent::find_entry(manifest_, pod + "/base.record");
+  const auto* blob = transfer::find_entry(manifest_, pod + "/base.record");
   if (blob == nullptr) return not_found(pod + "/base");
   repository::StringSink text(basefs::kMaxRecordBytes);
   CACS_TRY(repository_.read_blob(*blob, text));

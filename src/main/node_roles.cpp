@@ -54,8 +54,9 @@ Result<int> descriptor(const Flags& flags, const std::string& name) {
 }  // namespace
 
 Result<int> run_agent_role(const std::vector<std::string>& arguments) {
-  CACS_ASSIGN(const Flags flags, parse_flags(arguments, {"--state", "--node", "--mask", "--remote", "--remote-rate",
-                                                         "--listen", "--tls", "--network-fd", "--hold-fd"}));
+  CACS_ASSIGN(const Flags flags,
+              parse_flags(arguments, {"--state", "--node", "--mask", "--remote", "--remote-rate", "--listen",
+                                      "--listen-peers", "--tls", "--cluster-key", "--network-fd", "--hold-fd"}));
   agent::AgentOptions options;
   CACS_ASSIGN(options.state_dir, need(flags, "--state"));
   CACS_ASSIGN(options.node, need(flags, "--node"));
@@ -68,6 +69,8 @@ Result<int> run_agent_role(const std::vector<std::string>& arguments) {
   }
   if (const auto listen = flags.find("--listen"); listen != flags.end()) {
     options.listen = listen->second;
+    if (const auto peers = flags.find("--listen-peers"); peers != flags.end()) options.listen_peers = peers->second;
+    if (const auto key = flags.find("--cluster-key"); key != flags.end()) options.cluster_key = key->second;
     CACS_ASSIGN(options.tls, need(flags, "--tls"));
   }
   CACS_ASSIGN(options.network_fd, descriptor(flags, "--network-fd"));

@@ -106,10 +106,14 @@ Status set_remote(cloud::LocalCloudOptions& local, const cli::ServerOptions& opt
     location.path = std::filesystem::absolute(location.path).string();
   }
   CACS_TRY(repository::place_below(location, "local-0"));
-  local.agent_arguments = [location, rate = options.remote_rate](const std::string& node) {
+  local.remote = [location](const std::string& node) {
     const auto place = repository::place_below(location, node);
-    if (!place) return std::vector<std::string>{};
-    std::vector<std::string> arguments = {"--remote", repository::format_location(*place)};
+    return place ? repository::format_location(*place) : std::string();
+  };
+  local.agent_arguments = [remote = local.remote, rate = options.remote_rate](const std::string& node) {
+    const std::string place = remote(node);
+    if (place.empty()) return std::vector<std::string>{};
+    std::vector<std::string> arguments = {"--remote", place};
     if (rate > 0) arguments.insert(arguments.end(), {"--remote-rate", std::to_string(rate)});
     return arguments;
   };

@@ -16,7 +16,7 @@ struct TlsGatewayOptions {
   std::uint16_t port = 0;             ///< 0: any free one, see TlsGateway::port()
   int network_namespace = -1;         ///< listens in this one; -1: in the calling thread's
   TlsFiles tls;
-  std::string peer;                   ///< the name that a client's certificate must have
+  std::string peer;                   ///< the name that a client's certificate must have; empty: any of the authority
   std::filesystem::path unix_socket;  ///< what clients are connected to
   std::size_t connections = 512;      ///< beyond: closed at once
   std::chrono::milliseconds handshake_timeout{10'000};
@@ -24,8 +24,9 @@ struct TlsGatewayOptions {
 };
 
 /// Lets a server that listens on a unix socket be reached from other machines: takes TLS 1.3 connections of those who
-/// prove to be `peer` (mutual authentication, RFC 8446), and carries their bytes to and from the socket. What is said
-/// there, and how long a silent connection lives, is between the two ends. One thread, and about 40 KB a connection.
+/// prove to be `peer`, or anybody whom the authority has signed for (mutual authentication, RFC 8446), and carries
+/// their bytes to and from the socket. What is said there, and how long a silent connection lives, is between the two
+/// ends. One thread, and about 40 KB a connection.
 class TlsGateway {
  public:
   /// kUnavailable where the address is taken; kInvalidArgument where it is none; kPermission, kNotFound, kCorrupt of

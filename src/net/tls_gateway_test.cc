@@ -32,9 +32,12 @@ class TlsGatewayTest : public ::testing::Test {
     authority_ = *std::move(authority);
     ASSERT_TRUE(write_tls_files(directory_ / "node", authority_, "local-0").ok());
     serve();
+    open_for("cacs-server");
+  }
+  void open_for(const std::string& peer) {
     TlsGatewayOptions options;
     options.tls = tls_files(directory_ / "node");
-    options.peer = "cacs-server";
+    options.peer = peer;
     options.unix_socket = directory_ / "server.sock";
     options.connections = 20;
     options.handshake_timeout = 500ms;
@@ -139,6 +142,19 @@ TEST_F(TlsGatewayTest, ACertificateOfAnotherAuthorityIsWorthNothing) {
   const auto other = make_authority("CACS of a test");
   ASSERT_TRUE(other.ok());
   EXPECT_FALSE(client("cacs-server", "local-0", *other).send({.method = "POST", .target = "/echo"}).ok());
+}
+
+TEST_F(TlsGatewayTest, WhereNobodyIsNamedAnyoneOfTheAuthorityIsServedAndNobodyElse) {
+  gateway_.reset();
+  open_for("");
+  for (const auto* name : {"local-1", "cacs-server"}) {
+    const auto answer = client(name, "local-0", authority_).send({.method = "POST", .target = "/echo", .body = name});
+    ASSERT_TRUE(answer.ok()) << answer.error().to_string();
+    EXPECT_EQ(answer->body, name);
+  }
+  const auto other = make_authority("CACS of a test");
+  ASSERT_TRUE(other.ok());
+  EXPECT_FALSE(client("local-1", "local-0", *other).send({.method = "POST", .target = "/echo"}).ok());
 }
 
 TEST_F(TlsGatewayTest, WithoutACertificateNothingIsHeard) {

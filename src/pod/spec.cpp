@@ -19,6 +19,8 @@ bool is_pod_name(std::string_view name) {
 }
 
 constexpr std::size_t kMaxHosts = 4096;
+constexpr std::size_t kMaxSources = 256;
+constexpr std::size_t kMaxSourceText = 4096;
 
 bool is_safe_path(std::string_view path) {
   if (!path.starts_with('/') || path.size() > 4095 || path.find('\0') != std::string_view::npos) return false;
@@ -143,6 +145,28 @@ Status parse_network(const JsonObject& object, PodSpec& spec) {
   return {};
 }
 
+Status parse_sources(const JsonObject& restore, std::vector<PartSource>& sources) {
+  const JsonArray* list = json_find_array(restore, "from");
+  if (list == nullptr) return {};
+  if (list->size() > kMaxSources) return bad("restore.from names more sources than there can be");
+  for (const auto& item : *list) {
+    const JsonObject* said = item.if_object();
+    if (said == nullptr) return bad("restore.from must be objects");
+    PartSource source{.node = json_string_or(*said, "node", ""),
+                      .agent = json_string_or(*said, "agent", ""),
+                      .ticket = json_string_or(*said, "ticket", ""),
+                      .place = json_string_or(*said, "place", "")};
+    const bool is_hex = source.ticket.find_first_not_of("0123456789abcdef") == std::string::npos;
+    const bool of_agent = !source.node.empty() && !source.agent.empty() && !source.ticket.empty() && is_hex;
+    if (of_agent == !source.place.empty()) return bad("restore.from: a source is an agent with a ticket, or a place");
+    for (const std::string* text : {&source.node, &source.agent, &source.ticket, &source.place}) {
+      if (text->size() > kMaxSourceText || has_nul(*text)) return bad("restore.from: a name that is too long");
+    }
+    sources.push_back(std::move(source));
+  }
+  return {};
+}
+
 }  // namespace
 
 bool is_pod_uid(std::string_view uid) {
@@ -186,6 +210,7 @@ Result<PodSpec> parse_pod_spec(const JsonObject& object) {
   if (const JsonObject* restore = json_find_object(object, "restore")) {
     CACS_ASSIGN(spec.restore_checkpoint, json_string(*restore, "checkpoint"));
     if (!is_uuid(spec.restore_checkpoint)) return bad("restore.checkpoint is not a checkpoint's id");
+    CACS_TRY(parse_sources(*restore, spec.restore_sources));
   }
   return spec;
 }
@@ -231,7 +256,15 @@ JsonObject pod_spec_to_json(const PodSpec& spec) {
   object["base"] = spec.base;
   object["engine"] = spec.engine;
   object["external_connections"] = spec.reset_external_connections ? "reset" : "refuse";
-  if (!spec.restore_checkpoint.empty()) object["restore"] = JsonObject{{"checkpoint", spec.restore_checkpoint}};
+  if (!spec.restore_checkpoint.empty()) {
+    JsonArray from;
+    for (const auto& source : spec.restore_sources) {
+      from.push_back(source.place.empty()
+                         ? JsonObject{{"node", source.node}, {"agent", source.agent}, {"ticket", source.ticket}}
+                         : JsonObject{{"place", source.place}});
+    }
+    object["restore"] = JsonObject{{"checkpoint", spec.restore_checkpoint}, {"from", std::move(from)}};
+  }
   return object;
 }
 

@@ -30,6 +30,14 @@ struct HostName {
   std::string address;
 };
 
+/// Where a node that has nothing of the pod in its repository can get it from.
+struct PartSource {
+  std::string node;    ///< of another agent, which permits it (docs/agent-api.md, exports): its name,
+  std::string agent;   ///< where it hears other agents ("address:port"),
+  std::string ticket;  ///< and what it gave for it
+  std::string place;   ///< or: the location of another node's remote level
+};
+
 /// Everything a node must know to make one pod (docs/agent-api.md, PodSpec).
 struct PodSpec {
   std::string application;
@@ -55,7 +63,8 @@ struct PodSpec {
   std::string base = "host";
   std::string engine = "criu";
   bool reset_external_connections = false;
-  std::string restore_checkpoint;  ///< empty: start from nothing
+  std::string restore_checkpoint;           ///< empty: start from nothing
+  std::vector<PartSource> restore_sources;  ///< in the order in which they are to be tried
 
   [[nodiscard]] std::string uid() const { return application + "." + pod; }
   /// Whether there are other pods that it is connected with.

@@ -192,12 +192,12 @@ Result<BlobRef> store_entries(Core& core, PackWriter& packs, ContentHasher& hash
 }
 
 Status write_manifest(Core& core, Hold& hold, PackWriter& packs, ContentHasher& hasher, Manifest head,
-                      std::uint64_t stored_before) {
+                      std::uint64_t stored_before, Overwrite overwrite) {
   if (!is_uuid(head.checkpoint)) return make_error(ErrorCode::kInvalidArgument, "a checkpoint's id has to be a UUID");
   const std::string name = core.sessions ? hold.manifest : manifest_name(core.keys(), head.checkpoint);
   // Where the backend cannot refuse a taken name, this look has to do; ids are random.
   CACS_ASSIGN(const auto taken, find_manifests(core, head.checkpoint));
-  if (!taken.empty()) {
+  if (overwrite == Overwrite::kNo && !taken.empty()) {
     return make_error(ErrorCode::kConflict, fmt::format("there is a checkpoint {} already", head.checkpoint));
   }
   CACS_TRY(sort_entries(head.entries));
@@ -212,7 +212,7 @@ Status write_manifest(Core& core, Hold& hold, PackWriter& packs, ContentHasher& 
   head.entries.clear();
   document.head = std::move(head);
   if (hold.session) document.origin = hold.session->origin();
-  return store_root(core, hold, DocumentKind::kManifest, name, manifest_to_json(document));
+  return store_root(core, hold, DocumentKind::kManifest, name, manifest_to_json(document), overwrite);
 }
 
 }  // namespace cacs::repository

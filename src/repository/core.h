@@ -89,8 +89,8 @@ Result<std::vector<std::string>> find_manifests(Core& core, std::string_view che
 /// Stores the list of entries as a blob.
 Result<BlobRef> store_entries(Core& core, PackWriter& packs, ContentHasher& hasher, const std::vector<Entry>& entries);
 /// Stores the entries (sorted by name here), finishes the packs, writes the manifest. `head` gets its totals. Ends the
-/// hold when it succeeds.
+/// hold when it succeeds. kConflict with Overwrite::kNo where there is one of the checkpoint.
 Status write_manifest(Core& core, Hold& hold, PackWriter& packs, ContentHasher& hasher, Manifest head,
-                      std::uint64_t stored_before);
+                      std::uint64_t stored_before, Overwrite overwrite = Overwrite::kNo);
 
 }  // namespace cacs::repository

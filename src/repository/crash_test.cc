@@ -28,6 +28,7 @@ enum class Known { kMaybe, kCommitted, kMaybeRemoved, kRemoved };
 struct Expected {
   Known known = Known::kMaybe;
   Contents contents;
+  Contents perhaps;  ///< what it is being extended by: all of it, or none
 };
 
 Result<Place> place_on(const std::shared_ptr<ForgetfulDisk>& disk) {
@@ -82,6 +83,16 @@ class Life {
     auto status = repository_->commit_checkpoint({.checkpoint = id, .application = "app"}, pieces);
     if (status.ok()) checkpoints[id].known = Known::kCommitted;
     return status;
+  }
+
+  Status extend(const std::string& id, const Contents& part) {
+    CACS_ASSIGN(const std::string piece, store_piece(part));
+    Expected& expected = checkpoints[id];
+    expected.perhaps = part;
+    CACS_TRY(repository_->extend_checkpoint(id, {piece}, {{"extended", true}}));
+    expected.contents.insert(part.begin(), part.end());
+    expected.perhaps.clear();
+    return {};
   }
 
   Status abandon_piece() {
@@ -159,6 +170,7 @@ Status live(Life& life) {
       life.commit(kSecond, {{"memory", memory.substr(0, 5 * kPageBytes) + pages(5, 2)}, {"log", "line 2\n"}}, kFirst));
   CACS_TRY(life.commit_in_pieces(kThird, {{{"memory 0", memory.substr(0, 7 * kPageBytes)}},
                                           {{"memory 1", random_bytes(9000, 3)}, {"empty", ""}}}));
+  CACS_TRY(life.extend(kThird, {{"memory 2", memory.substr(0, 3 * kPageBytes) + pages(2, 5)}, {"late", "line 3\n"}}));
   CACS_TRY(life.abandon_piece());
   CACS_TRY(life.reuse(kSecond, kFourth));
   CACS_TRY(life.collect());
@@ -192,11 +204,13 @@ void expect_sound(Life& life, const std::string& where) {
     // Whatever can be seen is whole, also if nobody had an answer for it.
     const auto manifest = repository.load(id);
     ASSERT_OK(manifest);
-    ASSERT_EQ(manifest->entries.size(), expected.contents.size());
+    Contents contents = expected.contents;
+    if (manifest->entries.size() != contents.size()) contents.insert(expected.perhaps.begin(), expected.perhaps.end());
+    ASSERT_EQ(manifest->entries.size(), contents.size());
     for (const auto& entry : manifest->entries) {
       const auto bytes = read_text(repository, entry.blob);
       ASSERT_OK(bytes);
-      ASSERT_TRUE(*bytes == expected.contents.at(entry.name)) << entry.name;
+      ASSERT_TRUE(*bytes == contents.at(entry.name)) << entry.name;
     }
   }
   for (const auto& id : visible) ADD_FAILURE() << "a checkpoint nobody made: " << id;

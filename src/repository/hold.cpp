@@ -70,9 +70,10 @@ Result<Hold> hold_for_writing(Core& core, std::string_view checkpoint) {
   return hold;
 }
 
-Status store_root(Core& core, Hold& hold, DocumentKind kind, const std::string& name, const JsonObject& body) {
+Status store_root(Core& core, Hold& hold, DocumentKind kind, const std::string& name, const JsonObject& body,
+                  Overwrite overwrite) {
   if (!hold.session) {
-    CACS_TRY(store_document(core.backend(), kind, core.keys(), name, body, Overwrite::kNo));
+    CACS_TRY(store_document(core.backend(), kind, core.keys(), name, body, overwrite));
     hold.pass.reset();
     return {};
   }

@@ -27,6 +27,8 @@ Result<Hold> hold_for_writing(Core& core, std::string_view checkpoint);
 
 /// Stores a manifest or piece, on which everything that it names has to be durable, and ends the hold. On failure it
 /// does not exist, or (an answer was lost) may: the next collection decides. kAborted: this process was taken for dead.
-Status store_root(Core& core, Hold& hold, DocumentKind kind, const std::string& name, const JsonObject& body);
+/// Only where there is a gate may it take the place of one that is there.
+Status store_root(Core& core, Hold& hold, DocumentKind kind, const std::string& name, const JsonObject& body,
+                  Overwrite overwrite = Overwrite::kNo);
 
 }  // namespace cacs::repository

@@ -11,6 +11,7 @@
 #include "repository/blob_read.h"
 #include "repository/layout.h"
 #include "repository/page_ingest.h"
+#include "repository/summaries.h"
 #include "repository/writer_state.h"
 
 namespace cacs::repository {
@@ -104,9 +105,9 @@ class PieceJoin {
   PieceJoin(const std::shared_ptr<Core>& core, Hold hold)
       : core_(*core), writer_(std::make_unique<Writer::State>(core, std::move(hold), "commit")) {}
 
-  Status run(Manifest head, const std::vector<std::string>& pieces, NamePieces name) {
-    std::uint64_t stored = 0;
-    head.pieces.clear();
+  /// `head`: with the entries and pieces that are in it already.
+  Status run(Manifest head, const std::vector<std::string>& pieces, NamePieces name, Overwrite overwrite) {
+    std::uint64_t stored = std::exchange(head.stored_bytes, 0);
     for (const auto& id : pieces) {
       CACS_ASSIGN(PieceDocument piece, load_piece_document(core_, id));
       auto entries = load_entries(core_, piece.entries, piece.entry_count);
@@ -117,7 +118,8 @@ class PieceJoin {
       if (name == NamePieces::kYes) head.pieces.push_back(std::move(piece.head.info));
     }
     Writer::State& state = *writer_.state_;
-    return write_manifest(core_, state.hold, state.packs, state.contexts.front().hasher, std::move(head), stored);
+    return write_manifest(core_, state.hold, state.packs, state.contexts.front().hasher, std::move(head), stored,
+                          overwrite);
   }
 
  private:
@@ -149,7 +151,9 @@ Status commit_pieces(const std::shared_ptr<Core>& core, Manifest head, const std
   } else {
     if (done.error().code != ErrorCode::kNotFound) return done.error();
     CACS_ASSIGN(Hold hold, hold_for_writing(*core, head.checkpoint));
-    CACS_TRY(PieceJoin(core, std::move(hold)).run(std::move(head), pieces, name));
+    head.pieces.clear();
+    head.stored_bytes = 0;
+    CACS_TRY(PieceJoin(core, std::move(hold)).run(std::move(head), pieces, name, Overwrite::kNo));
   }
   for (const auto& id : pieces) {
     auto dropped = drop_piece(*core, id);
@@ -158,6 +162,28 @@ Status commit_pieces(const std::shared_ptr<Core>& core, Manifest head, const std
     if (name == NamePieces::kYes) return dropped;
     spdlog::warn("a piece that is not needed any more stays: {}", dropped.error().to_string());
   }
+  return {};
+}
+
+Status extend_by_pieces(const std::shared_ptr<Core>& core, std::string_view checkpoint,
+                        const std::vector<std::string>& pieces, JsonObject meta) {
+  if (core->sessions) {
+    return make_error(ErrorCode::kUnsupported, "a repository that several machines write to has no parts that grow");
+  }
+  CACS_ASSIGN(Hold hold, hold_for_writing(*core, checkpoint));
+  CACS_ASSIGN(ManifestDocument there, load_manifest_document(*core, checkpoint));
+  const auto is_in = [&](const std::string& id) {
+    return std::ranges::any_of(there.head.pieces, [&](const PieceInfo& info) { return info.piece == id; });
+  };
+  if (!std::ranges::all_of(pieces, is_in)) {
+    CACS_ASSIGN(there.head.entries, load_entries(*core, there.entries, there.entry_count));
+    there.head.meta = std::move(meta);
+    // What lists keep of it is of the manifest before.
+    CACS_TRY(forget_summary(*core, manifest_name(core->keys(), checkpoint)));
+    PieceJoin join(core, std::move(hold));
+    CACS_TRY(join.run(std::move(there.head), pieces, NamePieces::kYes, Overwrite::kYes));
+  }
+  for (const auto& id : pieces) CACS_TRY(drop_piece(*core, id));
   return {};
 }
 

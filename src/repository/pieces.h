@@ -20,4 +20,8 @@ enum class NamePieces { kNo, kYes };  ///< whether the manifest says which it wa
 Status commit_pieces(const std::shared_ptr<Core>& core, Manifest head, const std::vector<std::string>& pieces,
                      NamePieces name);
 
+/// Repository::extend_checkpoint.
+Status extend_by_pieces(const std::shared_ptr<Core>& core, std::string_view checkpoint,
+                        const std::vector<std::string>& pieces, JsonObject meta);
+
 }  // namespace cacs::repository

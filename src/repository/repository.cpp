@@ -91,6 +91,12 @@ Status Repository::commit_checkpoint(Manifest head, const std::vector<std::strin
   return commit_pieces(core_, std::move(head), pieces, NamePieces::kYes).context(doing);
 }
 
+Status Repository::extend_checkpoint(std::string_view checkpoint, const std::vector<std::string>& pieces,
+                                     JsonObject meta) {
+  return extend_by_pieces(core_, checkpoint, pieces, std::move(meta))
+      .context(fmt::format("extend checkpoint {}", checkpoint));
+}
+
 Result<std::vector<std::string>> Repository::list_pieces() { return repository::list_pieces(*core_); }
 
 Result<Piece> Repository::load_piece(std::string_view piece) { return repository::load_piece(*core_, piece); }

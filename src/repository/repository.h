@@ -146,6 +146,10 @@ class Repository {
   /// Makes a checkpoint from pieces, then removes them. The entries of all pieces are the checkpoint's; a name in two
   /// of them is kInvalidArgument. `head` has no entries. Repeating a call that had succeeded is success.
   Status commit_checkpoint(Manifest head, const std::vector<std::string>& pieces);
+  /// Adds pieces to a checkpoint that is there, and gives it another `meta`; then removes them. Until that is durable
+  /// the checkpoint is what it was. Repeating a call that had succeeded is success. The caller keeps a removal of the
+  /// checkpoint away. kNotFound: there is none here; kUnsupported with sessions.
+  Status extend_checkpoint(std::string_view checkpoint, const std::vector<std::string>& pieces, JsonObject meta);
   Result<std::vector<std::string>> list_pieces();
   Result<Piece> load_piece(std::string_view piece);
   /// Success when there is none.

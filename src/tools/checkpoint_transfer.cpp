@@ -6,9 +6,9 @@
 
 #include "base/io.h"
 #include "base/text.h"
-#include "inspect/transfer.h"
 #include "tools/checkpoint_commands.h"
 #include "tools/checkpoint_options.h"
+#include "transfer/transfer.h"
 
 // `cacs checkpoint export` and `import`.
 namespace cacs::tools {
@@ -53,7 +53,7 @@ class NewFile {
   UniqueFd fd_;
 };
 
-inspect::TransferProgress progress_of(cli::Context& context, std::string_view doing) {
+transfer::TransferProgress progress_of(cli::Context& context, std::string_view doing) {
   return [&context, doing](std::uint64_t done) {
     context.terminal().status(fmt::format("{} {}", doing, format_size(done)));
   };
@@ -62,10 +62,10 @@ inspect::TransferProgress progress_of(cli::Context& context, std::string_view do
 Status write_archive(cli::Context& context, repository::Repository& repository, const std::string& id, int fd,
                      const repository::Credential* credential) {
   CACS_ASSIGN(const auto archive,
-              inspect::ArchiveWriter::begin([fd](std::span<const std::byte> bytes) { return write_full(fd, bytes); },
-                                            credential));
-  inspect::RecordWriter records([&](std::span<const std::byte> bytes) { return archive->write(bytes); });
-  CACS_TRY(inspect::export_records(repository, id, records, progress_of(context, "exporting")));
+              transfer::ArchiveWriter::begin([fd](std::span<const std::byte> bytes) { return write_full(fd, bytes); },
+                                             credential));
+  transfer::RecordWriter records([&](std::span<const std::byte> bytes) { return archive->write(bytes); });
+  CACS_TRY(transfer::export_records(repository, id, records, progress_of(context, "exporting")));
   CACS_TRY(archive->finish());
   context.terminal().clear_status();
   return {};
@@ -109,7 +109,7 @@ Result<int> run_import(cli::Context& context, const TransferOptions& options) {
     CACS_ASSIGN(opened, open_file(options.file, O_RDONLY));
   }
   const int fd = opened.valid() ? opened.get() : STDIN_FILENO;
-  CACS_ASSIGN(const auto archive, inspect::ArchiveReader::open(
+  CACS_ASSIGN(const auto archive, transfer::ArchiveReader::open(
                                       [fd](std::span<std::byte> out) { return read_full(fd, out); },
                                       [&options](repository::SlotMethod /*method*/) -> Result<repository::Credential> {
                                         CACS_ASSIGN(const auto source, key_source_of(options.seal));
@@ -117,8 +117,8 @@ Result<int> run_import(cli::Context& context, const TransferOptions& options) {
                                                               "Passphrase of the export: ");
                                       }));
   CACS_ASSIGN(const auto repository, open_repository_of(context, options.place));
-  inspect::RecordReader records([&](std::span<std::byte> out) { return archive->read(out); });
-  CACS_ASSIGN(const auto imported, inspect::import_records(*repository, records, progress_of(context, "importing")));
+  transfer::RecordReader records([&](std::span<std::byte> out) { return archive->read(out); });
+  CACS_ASSIGN(const auto imported, transfer::import_records(*repository, records, progress_of(context, "importing")));
   context.terminal().clear_status();
   if (context.json()) {
     context.terminal().out(boost::json::serialize(JsonObject{{"checkpoint", imported.checkpoint},

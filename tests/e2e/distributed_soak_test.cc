@@ -44,15 +44,9 @@ class DistributedSoakTest : public ServiceTest {
     seed_ = number_from_env("CACS_SOAK_SEED", 20120917);
     random_.seed(seed_);
     std::printf("soak of an MPI job: %d rounds, seed %llu\n", rounds_, static_cast<unsigned long long>(seed_));
-    ASSERT_TRUE(write_file_durably(dir_ / "in.melt", melt_in_blocks(kBlocks, "0")).ok());
-    const auto reference =
-        run_command({.argv = {"env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
-                              "OMP_NUM_THREADS=1", "mpirun", "--oversubscribe", "--mca", "btl", "tcp,self", "-np", "4",
-                              "lmp", "-in", (dir_ / "in.melt").string(), "-log", "none"},
-                     .cwd = "/tmp"},
-                    std::chrono::seconds(120));
-    ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
-    reference_ = thermo(reference->out);
+    const auto reference = run_melt(dir_ / "in.melt", kBlocks);
+    ASSERT_TRUE(reference.ok()) << reference.error().to_string();
+    reference_ = thermo(*reference);
     ASSERT_GT(reference_.size(), 500U);
   }
 

@@ -50,14 +50,8 @@ class Melt : public DistributedTest, public testing::WithParamInterface<int> {};
 TEST_P(Melt, OverSeveralPods) {
   constexpr int kBlocks = 60;
   const std::string input = melt_in_blocks(kBlocks, "0.5");
-  ASSERT_TRUE(write_file_durably(dir_ / "in.melt", melt_in_blocks(kBlocks, "0")).ok());
-  const auto reference =
-      run_command({.argv = {"env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1",
-                            "mpirun", "--oversubscribe", "--mca", "btl", "tcp,self", "-np", "4", "lmp", "-in",
-                            (dir_ / "in.melt").string(), "-log", "none"},
-                   .cwd = "/tmp"},
-                  std::chrono::seconds(120));
-  ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
+  const auto reference = run_melt(dir_ / "in.melt", kBlocks);
+  ASSERT_TRUE(reference.ok()) << reference.error().to_string();
   const std::string out =
       disturb({{"command", JsonArray{"mpirun", "-np", "4", "lmp", "-in", "/job/in.melt", "-log", "none"}},
                {"env", JsonObject{{"OMP_NUM_THREADS", "1"}}},
@@ -65,7 +59,7 @@ TEST_P(Melt, OverSeveralPods) {
                {"workdir", "/job"},
                {"pods", GetParam()}},
               "\n     100 ", "\n     300 ");
-  EXPECT_EQ(thermo(out), thermo(reference->out));
+  EXPECT_EQ(thermo(out), thermo(*reference));
   EXPECT_GT(thermo(out).size(), 500U);
 }
 

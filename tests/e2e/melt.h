@@ -1,7 +1,11 @@
 #pragma once
 
+#include <chrono>
+#include <filesystem>
 #include <string>
 
+#include "base/io.h"
+#include "base/process.h"
 #include "base/text.h"
 
 namespace cacs::e2e {
@@ -21,6 +25,19 @@ inline std::string melt_in_blocks(int blocks, const std::string& pause) {
   text.erase(text.rfind("run "));
   return text + "variable i loop " + std::to_string(blocks) + "\nlabel again\nrun 100\nshell sleep " + pause +
          "\nnext i\njump SELF again\n";
+}
+
+/// What it says in blocks without pauses, over 4 ranks on this machine, undisturbed; `input` is written for it.
+inline Result<std::string> run_melt(const std::filesystem::path& input, int blocks) {
+  CACS_TRY(write_file_durably(input, melt_in_blocks(blocks, "0")));
+  CACS_ASSIGN(const auto run,
+              run_command({.argv = {"env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1",
+                                    "OMP_NUM_THREADS=1", "mpirun", "--oversubscribe", "--mca", "btl", "tcp,self", "-np",
+                                    "4", "lmp", "-in", input.string(), "-log", "none"},
+                           .cwd = "/tmp"},
+                          std::chrono::seconds(120)));
+  if (run.status.success()) return run.out;
+  return make_error(ErrorCode::kIo, "LAMMPS " + run.status.to_string() + ": " + run.err);
 }
 
 /// The lines of its output that are its result.

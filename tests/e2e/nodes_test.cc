@@ -1,65 +1,16 @@
 // A cluster on one machine (`cacs server --local-nodes`): applications over several nodes, saved and brought back;
 // nodes that are cut off, agents and servers that are killed.
 
-#include <fcntl.h>
 #include <signal.h>
-#include <unistd.h>
 
-#include "base/held_fd.h"
 #include "base/io.h"
-#include "cloud/local/local_network.h"
 #include "e2e/melt.h"
-#include "e2e/service.h"
-#include "net/netlink.h"
+#include "e2e/nodes.h"
 
 namespace cacs::e2e {
 namespace {
 
-class NodesTest : public ServiceTest {
- protected:
-  void make_place() override { server_arguments_ = {"--local-nodes", "3"}; }
-
-  std::filesystem::path node(int index) { return dir_ / "state/nodes" / cloud::LocalNetwork::node_name(index); }
-
-  /// The cable of a node, at its router: as somebody who pulls it out, and puts it back.
-  void set_cable(int index, bool up) {
-    const auto agent = agent_of(node(index));
-    ASSERT_TRUE(agent);
-    const auto router = borrow_fd(*agent, cloud::LocalNetwork::kRouterFd);
-    ASSERT_TRUE(router.ok()) << router.error().to_string();
-    const Status set = net::in_network(router->get(), [&]() -> Status {
-      CACS_ASSIGN(net::Netlink links, net::Netlink::open());
-      const std::string port = cloud::LocalNetwork::node_name(index);
-      return up ? links.set_up(port) : links.set_down(port);
-    });
-    ASSERT_TRUE(set.ok()) << set.error().to_string();
-  }
-
-  std::string story(const std::string& id) { return output(id) + output(id, "stderr"); }
-
-  /// Where each pod of it is.
-  std::vector<std::string> places(const std::string& id) {
-    std::vector<std::string> places;
-    const JsonObject view = application(id);
-    if (const JsonArray* pods = json_find_array(view, "pods")) {
-      for (const auto& pod : *pods) places.push_back(json_string_or(pod.as_object(), "node", ""));
-    }
-    return places;
-  }
-
-  /// A stream between two pods on two nodes, each byte of which is checked.
-  JsonObject stream(int mib) {
-    const std::string program = ServiceTest::program("stream");
-    const std::string size = std::to_string(mib);
-    const std::string command = "/.cacs/cacs-rsh pod-1 " + program + " serve 7001 " + size + " & " + program +
-                                " connect pod-1 7001 " + size + " && wait $!";
-    return {{"command", JsonArray{"sh", "-c", command}}, {"nodes", JsonObject{{"count", 2}}}};
-  }
-  void expect_streamed(const std::string& id) {
-    EXPECT_NE(output(id).find("connect: result ok"), std::string::npos) << story(id);
-    EXPECT_NE(output(id).find("serve: result ok"), std::string::npos) << story(id);
-  }
-};
+class NodesTest : public NodesFixture {};
 
 TEST_F(NodesTest, AStreamBetweenNodesIsSavedTwiceAndComesBack) {
   const std::string id = submit(stream(120));
@@ -78,14 +29,8 @@ TEST_F(NodesTest, AStreamBetweenNodesIsSavedTwiceAndComesBack) {
 
 TEST_F(NodesTest, LammpsOverFourPodsOnTwoNodes) {
   constexpr int kBlocks = 60;
-  ASSERT_TRUE(write_file_durably(dir_ / "in.melt", melt_in_blocks(kBlocks, "0")).ok());
-  const auto reference =
-      run_command({.argv = {"env", "OMPI_ALLOW_RUN_AS_ROOT=1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1", "OMP_NUM_THREADS=1",
-                            "mpirun", "--oversubscribe", "--mca", "btl", "tcp,self", "-np", "4", "lmp", "-in",
-                            (dir_ / "in.melt").string(), "-log", "none"},
-                   .cwd = "/tmp"},
-                  std::chrono::seconds(120));
-  ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
+  const auto reference = run_melt(dir_ / "in.melt", kBlocks);
+  ASSERT_TRUE(reference.ok()) << reference.error().to_string();
   const std::string id =
       submit({{"command", JsonArray{"mpirun", "-np", "4", "lmp", "-in", "/job/in.melt", "-log", "none"}},
               {"env", JsonObject{{"OMP_NUM_THREADS", "1"}}},
@@ -101,7 +46,7 @@ TEST_F(NodesTest, LammpsOverFourPodsOnTwoNodes) {
   EXPECT_GE(kill_program(id, "cacs-init"), 4);
   wait_state(id, "COMPLETED", std::chrono::seconds(180));
   EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 2);
-  EXPECT_EQ(thermo(output(id)), thermo(reference->out));
+  EXPECT_EQ(thermo(output(id)), thermo(*reference));
   EXPECT_GT(thermo(output(id)).size(), 500U);
 }
 

@@ -138,6 +138,13 @@ Status Client::delete_checkpoint(std::string_view checkpoint) {
   return {};
 }
 
+Result<std::string> Client::permit_export(std::string_view checkpoint, std::string_view pod) {
+  const JsonObject body{{"pod", pod}};
+  CACS_ASSIGN(const JsonObject said,
+              make({.method = "POST", .target = checkpoint_path(checkpoint) + "/exports", .body = &body}));
+  return json_string(said, "ticket");
+}
+
 Status Client::open_network(std::string_view uid, int incarnation) {
   const JsonObject body{{"incarnation", incarnation}};
   CACS_TRY(make({.method = "POST", .target = pod_path(uid) + "/network", .body = &body}));

@@ -39,6 +39,7 @@ class Client final : public cloud::NodeAgent {
   Result<JsonObject> get_checkpoint(std::string_view checkpoint) override;
   Result<JsonObject> verify_checkpoint(std::string_view checkpoint) override;
   Status delete_checkpoint(std::string_view checkpoint) override;
+  Result<std::string> permit_export(std::string_view checkpoint, std::string_view pod) override;
 
   Status report_outcome(std::string_view uid, const JsonObject& body) override;
   Result<JsonObject> logs(std::string_view uid, const cloud::LogQuery& query) override;

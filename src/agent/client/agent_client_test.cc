@@ -50,6 +50,7 @@ class AgentClientTest : public ::testing::Test {
         {"GET", "/v1/checkpoints/{checkpoint}"},
         {"GET", "/v1/checkpoints/{checkpoint}/verify"},
         {"GET", "/v1/checkpoints/{checkpoint}/logs"},
+        {"POST", "/v1/checkpoints/{checkpoint}/exports"},
         {"DELETE", "/v1/checkpoints/{checkpoint}"},
         {"POST", "/v1/pods/{uid}/outcome"},
         {"POST", "/v1/pods/{uid}/network"},
@@ -79,8 +80,8 @@ class AgentClientTest : public ::testing::Test {
     }
     if (request.method == "DELETE") return net::json_response(204, "");
     return net::json_response(
-        200, boost::json::serialize(
-                 JsonObject{{"method", request.method}, {"target", request.target}, {"body", request.body}}));
+        200, boost::json::serialize(JsonObject{
+                 {"method", request.method}, {"target", request.target}, {"body", request.body}, {"ticket", "0ab1"}}));
   }
 
   static void expect_call(const Result<JsonObject>& seen, std::string_view method, std::string_view target,
@@ -129,6 +130,10 @@ TEST_F(AgentClientTest, MakesEveryCallOfTheContract) {
   EXPECT_EQ(last_, R"(POST /v1/pods/u/network {"incarnation":4})");
   EXPECT_TRUE(client.delete_pod("u", 4).ok());
   EXPECT_EQ(last_, "DELETE /v1/pods/u?incarnation=4 ");
+  const auto ticket = client.permit_export("c", "pod-1");
+  ASSERT_TRUE(ticket.ok()) << ticket.error().to_string();
+  EXPECT_EQ(*ticket, "0ab1");
+  EXPECT_EQ(last_, R"(POST /v1/checkpoints/c/exports {"pod":"pod-1"})");
   EXPECT_TRUE(client.delete_checkpoint("c").ok());
   EXPECT_EQ(last_, "DELETE /v1/checkpoints/c ");
 }

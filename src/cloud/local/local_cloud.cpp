@@ -8,12 +8,15 @@
 #include "base/io.h"
 #include "base/json.h"
 #include "net/certificates.h"
+#include "repository/keys/key_file.h"
 
 namespace cacs::cloud {
 namespace {
 
 constexpr std::uint16_t kAgentPort = 7071;
+constexpr std::uint16_t kPeerPort = 7072;
 constexpr int kClaimsVersion = 2;
+constexpr char kClusterKey[] = "repository.key";
 /// Pods may be frozen meanwhile.
 constexpr std::chrono::seconds kPeerTimeout{8};
 
@@ -26,6 +29,14 @@ Status ensure_tls_files(const std::filesystem::path& directory, const net::Certi
   const auto trusted = read_text_file(files.authority);
   if (trusted && *trusted == authority.certificate) return {};
   return net::write_tls_files(directory, authority, name);
+}
+
+std::string peer_address(int index) { return fmt::format("{}:{}", LocalNetwork::address(index), kPeerPort); }
+
+/// By which a node opens what another one has stored elsewhere (Node::remote).
+Status ensure_cluster_key(const std::filesystem::path& path) {
+  const auto made = repository::create_key_file(path, repository::SecretKey::random());
+  return made || made.error().code == ErrorCode::kConflict ? Status() : Status(made.error());
 }
 
 /// How the server reaches a node over the nodes' network.
@@ -47,11 +58,13 @@ Status put_on_network(AgentProcessOptions& options, const std::filesystem::path&
   CACS_TRY(ensure_tls_files(nodes / "tls" / "server", authority, net::kServerName));
   CACS_TRY(ensure_tls_files(options.directory / "tls", authority, node_name(index)));
   const std::string listen = fmt::format("{}:{}", LocalNetwork::address(index), kAgentPort);
-  for (const auto& word : {std::string("--listen"), listen, std::string("--tls"), (options.directory / "tls").string(),
-                           std::string("--network-fd"), std::to_string(LocalNetwork::kNodeFd), std::string("--hold-fd"),
-                           std::to_string(LocalNetwork::kRouterFd)}) {
-    options.command.push_back(word);
-  }
+  const std::vector<std::string> words = {"--listen",       listen,
+                                          "--listen-peers", peer_address(index),
+                                          "--tls",          (options.directory / "tls").string(),
+                                          "--network-fd",   std::to_string(LocalNetwork::kNodeFd),
+                                          "--hold-fd",      std::to_string(LocalNetwork::kRouterFd),
+                                          "--cluster-key",  (nodes / kClusterKey).string()};
+  options.command.insert(options.command.end(), words.begin(), words.end());
   options.fds = {{network.node(index), LocalNetwork::kNodeFd}, {network.router(), LocalNetwork::kRouterFd}};
   options.client = client_options(net::tls_files(nodes / "tls" / "server"), network, index);
   return {};
@@ -65,7 +78,7 @@ Result<std::unique_ptr<LocalCloud>> LocalCloud::open(const LocalCloudOptions& op
   std::filesystem::path program = options.program;
   if (program.empty()) program = std::filesystem::read_symlink("/proc/self/exe", failure);
   if (failure) return make_error(ErrorCode::kIo, "local cloud: " + failure.message());
-  std::unique_ptr<LocalCloud> cloud(new LocalCloud(state / "nodes"));
+  std::unique_ptr<LocalCloud> cloud(new LocalCloud(state / "nodes", options.remote));
   CACS_TRY(make_directories(cloud->directory_, 0700));
   if (options.nodes < 1 || options.nodes > LocalNetwork::kMaxNodes) {
     return make_error(ErrorCode::kInvalidArgument,
@@ -73,6 +86,7 @@ Result<std::unique_ptr<LocalCloud>> LocalCloud::open(const LocalCloudOptions& op
   }
   if (options.network) {
     CACS_ASSIGN(cloud->network_, LocalNetwork::open(cloud->directory_, options.nodes));
+    CACS_TRY(ensure_cluster_key(cloud->directory_ / kClusterKey).context("local cloud"));
   }
   for (int index = 0; index < options.nodes; ++index) {
     const std::string name = node_name(index);
@@ -160,8 +174,11 @@ std::vector<std::string> LocalCloud::choose(std::size_t count, const std::vector
 Node LocalCloud::node(const std::string& name) const {
   Node node{.id = name, .state = "ready"};
   for (int index = 0; network_ && index < LocalNetwork::kMaxNodes; ++index) {
-    if (node_name(index) == name) node.address = LocalNetwork::address(index);
+    if (node_name(index) != name) continue;
+    node.address = LocalNetwork::address(index);
+    node.agent = peer_address(index);
   }
+  if (remote_) node.remote = remote_(name);
   return node;
 }
 

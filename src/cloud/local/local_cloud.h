@@ -25,6 +25,8 @@ struct LocalCloudOptions {
   bool network = false;
   /// What a node's agent is given besides, by the node's name; null: nothing.
   std::function<std::vector<std::string>(const std::string& node)> agent_arguments;
+  /// Location of a node's remote level, by the node's name, for Node::remote; null: there is none.
+  std::function<std::string(const std::string& node)> remote;
   std::chrono::milliseconds start_limit{20'000};
   std::chrono::milliseconds first_backoff{500};
 };
@@ -32,6 +34,7 @@ struct LocalCloudOptions {
 /// This machine as a cloud: nodes local-0, local-1, ... with an agent process each, which outlives the server. Nodes
 /// are shared: any number of claims may hold the same one, and a new one gets those with the fewest. Claims are kept in
 /// STATE/nodes/claims.json; what server and agents prove themselves by in STATE/nodes/tls and STATE/nodes/NAME/tls.
+/// Where there is a network, the repositories of nodes are made with one key, STATE/nodes/repository.key.
 class LocalCloud final : public Cloud {
  public:
   static Result<std::unique_ptr<LocalCloud>> open(const LocalCloudOptions& options);
@@ -47,7 +50,8 @@ class LocalCloud final : public Cloud {
   Status stop_agents();
 
  private:
-  explicit LocalCloud(std::filesystem::path directory) : directory_(std::move(directory)) {}
+  LocalCloud(std::filesystem::path directory, std::function<std::string(const std::string& node)> remote)
+      : directory_(std::move(directory)), remote_(std::move(remote)) {}
   /// The nodes of each claim.
   using Claims = std::map<std::string, std::vector<std::string>, std::less<>>;
   Status load_claims();
@@ -56,6 +60,7 @@ class LocalCloud final : public Cloud {
   [[nodiscard]] Node node(const std::string& name) const;
 
   std::filesystem::path directory_;
+  std::function<std::string(const std::string& node)> remote_;
   std::unique_ptr<LocalNetwork> network_;  // null without one; outlives the agents' clients
   std::map<std::string, std::unique_ptr<AgentProcess>, std::less<>> agents_;  // never changes after open()
   std::mutex mutex_;

@@ -195,16 +195,20 @@ Status LevelCopier::bring(std::uint32_t number, PackStep step, Job& job) {
 // --- checkpoints ---------------------------------------------------------------------------------------------------
 
 /// Rule 2 of copy_plan.h: the manifest is read when all packs are there.
-Status LevelCopier::copy_manifest(std::string_view checkpoint) {
+Status LevelCopier::copy_manifest(std::string_view checkpoint, Job& job) {
   const std::string name = manifest_name(core_.keys(), checkpoint);
-  CACS_ASSIGN(const auto ours, get_object(core_.backend(), name, kMaxDocumentBytes));
+  CACS_ASSIGN(auto ours, get_object(core_.backend(), name, kMaxDocumentBytes));
+  // It may have got more pods (Repository::extend_checkpoint), whose packs were not looked for.
+  if (ours != job.result.manifest) {
+    return make_error(ErrorCode::kUnavailable, "the checkpoint has been extended meanwhile");
+  }
   CACS_ASSIGN(const JsonObject body, parse_document(DocumentKind::kManifest, core_.keys(), name, ours));
   auto put = put_object(to_, name, ours, Overwrite::kNo);
   if (!is(put, ErrorCode::kConflict)) return put;
   const auto theirs = get_object(to_, name, kMaxDocumentBytes);
   if (theirs && *theirs == ours) return {};
   if (!theirs && theirs.error().code != ErrorCode::kTooLarge) return theirs.error();
-  spdlog::warn("{} of {} is damaged: it is written anew", name, to_.describe());
+  spdlog::warn("{} of {} is damaged, or older than the one here: it is written anew", name, to_.describe());
   return put_object(to_, name, ours, Overwrite::kYes);
 }
 
@@ -220,6 +224,8 @@ Status LevelCopier::explain(std::string_view checkpoint, Status status) {
 
 Status LevelCopier::copy_all(std::string_view checkpoint, Job& job) {
   CACS_TRY(core_.store.refresh());
+  const std::string name = manifest_name(core_.keys(), checkpoint);
+  CACS_ASSIGN(job.result.manifest, get_object(core_.backend(), name, kMaxDocumentBytes));
   CACS_ASSIGN(const ManifestDocument document, load_manifest_document(core_, checkpoint));
   CACS_TRY(job.reach.mark(document.entries, document.entry_count));
   std::vector<PackVersion> needed;
@@ -249,7 +255,7 @@ Status LevelCopier::copy_all(std::string_view checkpoint, Job& job) {
       CACS_TRY(bring(number, step, job));
     }
   }
-  return copy_manifest(checkpoint);
+  return copy_manifest(checkpoint, job);
 }
 
 Result<CopyResult> LevelCopier::copy(std::string_view checkpoint, const CopyOptions& options) {

@@ -1,9 +1,11 @@
 #pragma once
 
+#include <cstddef>
 #include <cstdint>
 #include <functional>
 #include <stop_token>
 #include <string_view>
+#include <vector>
 
 #include "base/result.h"
 #include "repository/backend/backend.h"
@@ -27,6 +29,7 @@ struct CopyResult {
   std::size_t packs = 0;         ///< that the checkpoint needs
   std::size_t packs_copied = 0;  ///< of them by this call
   std::uint64_t bytes_copied = 0;
+  std::vector<std::byte> manifest;  ///< as it is there now
 };
 
 /// Copies checkpoints of a repository to a second store, as sealed objects under the same names: key slots and
@@ -36,7 +39,8 @@ struct CopyResult {
 /// there already is found, and not sent again.
 ///
 /// A copy takes no gate: it is a reader of `from`, as a restore is. A collection may rewrite packs meanwhile (the copy
-/// goes on with what is there then), and a long upload holds up nobody.
+/// goes on with what is there then), and a long upload holds up nobody. A checkpoint that is extended meanwhile is
+/// kUnavailable: try again.
 ///
 /// Collections *there* have to be kept away by the caller, and never rewrite a pack, which kCopyName tells them.
 /// Several copiers may work side by side. One thread an object.
@@ -66,7 +70,7 @@ class LevelCopier {
   Status bring_generation(const OpenPack& pack, const PackVersion& object, std::uint32_t number, PackStep step,
                           Job& job);
   Status compare(std::uint32_t number, const PackVersion& there, Job& job);
-  Status copy_manifest(std::string_view checkpoint);
+  Status copy_manifest(std::string_view checkpoint, Job& job);
   /// A failure that came of the checkpoint's removal is told as that.
   Status explain(std::string_view checkpoint, Status status);
 

@@ -39,7 +39,7 @@ Result<CopyResult> Levels::copy(std::string_view checkpoint, const CopyOptions& 
   const auto before = std::chrono::steady_clock::now();
   CACS_ASSIGN(CopyResult result, copier.copy(checkpoint, options));
   learn(result.bytes_copied, std::chrono::steady_clock::now() - before);
-  CACS_TRY(note_reached(checkpoint));
+  CACS_TRY(note_reached(checkpoint, result.manifest));
   return result;
 }
 
@@ -52,10 +52,15 @@ void Levels::learn(std::uint64_t bytes, std::chrono::duration<double> spent) {
   local_.compression().set_further_upload(sent_seconds_ / sent_bytes_);
 }
 
-/// After its manifest there is durable.
-Status Levels::note_reached(std::string_view checkpoint) {
+/// After its manifest there is durable; as it was copied.
+Status Levels::note_reached(std::string_view checkpoint, const std::vector<std::byte>& manifest) {
   Core& core = local_.core();
   const std::lock_guard lock(records_mutex_);
+  const auto now = get_object(core.backend(), manifest_name(core.keys(), checkpoint), kMaxDocumentBytes);
+  if (now && *now != manifest) {
+    return make_error(ErrorCode::kUnavailable,
+                      fmt::format("checkpoint {} has been extended since it was copied", checkpoint));
+  }
   CACS_ASSIGN(auto record, load_level_record(core.backend(), core.keys(), checkpoint));
   if (record && record->removing) return is_removed(checkpoint);  // whoever finishes the removal takes it away again
   if (!record) record = LevelRecord{.checkpoint = std::string(checkpoint)};
@@ -122,6 +127,19 @@ Result<std::vector<Summary>> Levels::list() {
   return all;
 }
 
+Status Levels::extend(std::string_view checkpoint, const std::vector<std::string>& pieces, JsonObject meta) {
+  Core& core = local_.core();
+  const std::lock_guard lock(records_mutex_);
+  CACS_ASSIGN(auto record, load_level_record(core.backend(), core.keys(), checkpoint));
+  if (record && record->removing) return is_removed(checkpoint);
+  // First: a record must never say more than there is.
+  if (record && !record->reached.empty()) {
+    record->reached.clear();
+    CACS_TRY(store_level_record(core.backend(), core.keys(), *record));
+  }
+  return local_.extend_checkpoint(checkpoint, pieces, std::move(meta));
+}
+
 Result<bool> Levels::is_removing(std::string_view checkpoint) {
   Core& core = local_.core();
   CACS_ASSIGN(const auto record, load_level_record(core.backend(), core.keys(), checkpoint));
@@ -130,15 +148,14 @@ Result<bool> Levels::is_removing(std::string_view checkpoint) {
 
 Status Levels::remove(std::string_view checkpoint) {
   Core& core = local_.core();
-  {
-    const std::lock_guard lock(records_mutex_);
-    CACS_ASSIGN(auto record, load_level_record(core.backend(), core.keys(), checkpoint));
-    if (!record && !remote_) return local_.remove(checkpoint);
-    if (!record) record = LevelRecord{.checkpoint = std::string(checkpoint)};
-    if (!record->removing) {
-      record->removing = true;
-      CACS_TRY(store_level_record(core.backend(), core.keys(), *record));
-    }
+  // To its end: an extension in between would bring it back.
+  const std::lock_guard lock(records_mutex_);
+  CACS_ASSIGN(auto record, load_level_record(core.backend(), core.keys(), checkpoint));
+  if (!record && !remote_) return local_.remove(checkpoint);
+  if (!record) record = LevelRecord{.checkpoint = std::string(checkpoint)};
+  if (!record->removing) {
+    record->removing = true;
+    CACS_TRY(store_level_record(core.backend(), core.keys(), *record));
   }
   auto removed = local_.remove(checkpoint);
   if (!removed && removed.error().code == ErrorCode::kNotFound) return {};

@@ -46,6 +46,10 @@ class Levels {
   /// returned.
   Result<std::vector<Summary>> list();
 
+  /// Repository::extend_checkpoint. Where the remote level had the checkpoint, it has it no more: it is to be copied
+  /// again. kNotFound also for one that is to be removed.
+  Status extend(std::string_view checkpoint, const std::vector<std::string>& pieces, JsonObject meta);
+
   /// Makes the checkpoint not exist: durably noted first, then removed here. The remote level loses it by
   /// finish_removal(), now or after any crash. Success when there is none; kNotFound if there is no remote level
   /// either.
@@ -66,7 +70,7 @@ class Levels {
   /// What a stored byte costs on its way to the remote level counts in whether it is worth compressing
   /// (docs/compression.md). Under the copies' mutex.
   void learn(std::uint64_t bytes, std::chrono::duration<double> spent);
-  Status note_reached(std::string_view checkpoint);
+  Status note_reached(std::string_view checkpoint, const std::vector<std::byte>& manifest);
   /// Those that are there and not here.
   Status list_remote(std::vector<Summary>& all);
   [[nodiscard]] bool is_at_remote(const LevelRecord& record) const;

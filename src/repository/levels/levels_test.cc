@@ -44,6 +44,68 @@ class LevelsTest : public ::testing::Test {
   std::unique_ptr<Levels> levels = std::make_unique<Levels>(*stores.repository, remote);
 };
 
+// --- extending -------------------------------------------------------------------------------------------------------
+
+/// A piece with one more entry for a checkpoint.
+Result<std::string> more(Repository& repository) {
+  CACS_ASSIGN(auto writer, repository.begin("pod-1"));
+  CACS_ASSIGN(const BlobRef blob, put_text(*writer, random_bytes(50'000, 77), StreamKind::kFile));
+  return writer->finish_piece({{"pod-1/more", blob}}, {{"what", "more"}});
+}
+
+TEST_F(LevelsTest, WhatIsExtendedIsNotAtTheRemoteLevelUntilItIsCopiedAgain) {
+  const auto piece = more(*stores.repository);
+  ASSERT_OK(piece);
+  ASSERT_OK(levels->extend(kSecond, {*piece}, {{"pods", 2}}));
+  EXPECT_THAT(*levels->levels_of(kSecond), ElementsAre("local"));
+  EXPECT_THAT(levels->outstanding([](const Manifest&) { return true; })->copies, ElementsAre(kSecond));
+  EXPECT_THAT(*stores.repository->list_pieces(), IsEmpty());
+  ASSERT_OK(levels->extend(kSecond, {*piece}, {{"pods", 2}}));  // an answer that was lost
+  ASSERT_OK(levels->copy(kSecond));
+  EXPECT_THAT(*levels->levels_of(kSecond), ElementsAre("local", "remote"));
+  const auto far = stores.open_far();
+  ASSERT_OK(far);
+  const auto there = (*far)->load(kSecond);
+  ASSERT_OK(there);
+  EXPECT_EQ(there->entries.size(), contents_of(kSecond).size() + 1);
+  EXPECT_EQ(there->meta.at("pods"), 2);
+  EXPECT_EQ(there->pieces.back().label, "pod-1");
+  const auto checked = (*far)->check(true);
+  ASSERT_OK(checked);
+  EXPECT_THAT(checked->problems, IsEmpty());
+  EXPECT_EQ((*stores.repository->list_brief()).size(), 3U);
+}
+
+TEST_F(LevelsTest, WhatIsExtendedWhileItIsCopiedDoesNotCountAsCopied) {
+  const auto piece = more(*stores.repository);
+  ASSERT_OK(piece);
+  auto place = stores.place("memory:other");
+  auto other = std::make_shared<MemoryStore>();
+  place.connect = [other]() -> Result<std::unique_ptr<Backend>> { return make_memory_backend(other); };
+  Levels to_other(*stores.repository, std::make_shared<RemoteLevel>(stores.repository->core(), place));
+  bool extended = false;
+  const auto copied = to_other.copy(kFirst, {.progress = [&](const CopyProgress&) {
+                                      if (std::exchange(extended, true)) return;
+                                      EXPECT_TRUE(to_other.extend(kFirst, {*piece}, {}).ok());
+                                    }});
+  ASSERT_TRUE(extended);
+  ASSERT_FALSE(copied.ok());
+  EXPECT_EQ(copied.error().code, ErrorCode::kUnavailable);
+  EXPECT_THAT(names_in(*other, "manifests/"), IsEmpty()) << "a manifest whose packs were not looked for";
+  EXPECT_THAT(*to_other.levels_of(kFirst), ElementsAre("local"));
+  ASSERT_OK(to_other.copy(kFirst));
+  EXPECT_THAT(*to_other.levels_of(kFirst), ElementsAre("local", "remote"));
+}
+
+TEST_F(LevelsTest, WhatIsRemovedIsNotExtended) {
+  const auto piece = more(*stores.repository);
+  ASSERT_OK(piece);
+  ASSERT_OK(levels->remove(kThird));
+  const Status extended = levels->extend(kThird, {*piece}, {});
+  ASSERT_FALSE(extended.ok());
+  EXPECT_EQ(extended.error().code, ErrorCode::kNotFound);
+}
+
 // --- reading ---------------------------------------------------------------------------------------------------------
 
 TEST_F(LevelsTest, EveryPackThatIsMissingHereComesFromThere) {

@@ -4,14 +4,15 @@
 #include <charconv>
 #include <unordered_map>
 
-#include "agent/checkpoint_store.h"
 #include "base/io.h"
 #include "base/text.h"
 #include "basefs/record.h"
-#include "inspect/transfer.h"
 #include "repository/page_node.h"
+#include "delta/listing.h"
+#include "transfer/tokens.h"
+#include "transfer/transfer.h"
 
-namespace cacs::inspect {
+namespace cacs::transfer {
 
 namespace {
 
@@ -27,6 +28,11 @@ constexpr std::string_view kBaseRecord = "/base.record";
 
 bool names_others(const Entry& entry) {
   return entry.name.ends_with(kListingSuffix) || entry.name.ends_with(kBaseRecord);
+}
+
+/// Whether it is of the pod; of any where none is named.
+bool is_of(const Entry& entry, std::string_view pod) {
+  return pod.empty() || (entry.name.starts_with(pod) && entry.name.substr(pod.size()).starts_with('/'));
 }
 
 JsonObject head_of(const repository::Manifest& manifest) {
@@ -50,14 +56,14 @@ class Numbers {
       const std::string text = entry.name.substr(prefix.size());
       const auto [end, problem] = std::from_chars(text.data(), text.data() + text.size(), number);
       if (problem != std::errc() || std::to_string(number) != text) continue;
-      const auto [known, is_new] = numbers_.emplace(agent::token_of(entry.blob), number);
+      const auto [known, is_new] = numbers_.emplace(token_of(entry.blob), number);
       if (!is_new) known->second = std::min(known->second, number);
     }
   }
   /// `expected`: which one it is where contents were numbered as they came; two of equal content differ in that alone.
   Result<std::string> of(const std::string& token, std::uint64_t expected) const {
-    const auto* blob = agent::find_entry(manifest_, prefix_ + std::to_string(expected));
-    if (blob != nullptr && agent::token_of(*blob) == token) return std::to_string(expected);
+    const auto* blob = find_entry(manifest_, prefix_ + std::to_string(expected));
+    if (blob != nullptr && token_of(*blob) == token) return std::to_string(expected);
     const auto found = numbers_.find(token);
     if (found != numbers_.end()) return std::to_string(found->second);
     return make_error(ErrorCode::kCorrupt, "a content of " + prefix_ + " is no entry of the checkpoint");
@@ -74,8 +80,9 @@ class Exporter {
   Exporter(repository::Repository& repository, RecordWriter& out, const TransferProgress& progress)
       : repository_(repository), out_(out), progress_(progress) {}
 
-  Status run(std::string_view checkpoint) {
+  Status run(std::string_view checkpoint, std::string_view pod) {
     CACS_ASSIGN(manifest_, repository_.load(checkpoint));
+    if (!pod.empty()) CACS_TRY(keep_only(pod));
     CACS_TRY(out_.head(boost::json::serialize(head_of(manifest_))));
     // What names others goes last, so that whoever reads it has them.
     for (const bool naming : {false, true}) {
@@ -90,6 +97,13 @@ class Exporter {
   }
 
  private:
+  Status keep_only(std::string_view pod) {
+    std::erase_if(manifest_.entries, [&](const Entry& entry) { return !is_of(entry, pod); });
+    std::erase_if(manifest_.pieces, [&](const repository::PieceInfo& piece) { return piece.label != pod; });
+    if (!manifest_.entries.empty() && manifest_.pieces.size() == 1) return {};
+    return make_error(ErrorCode::kNotFound, fmt::format("it has nothing of {}", printable(pod)));
+  }
+
   [[nodiscard]] ContentSink content_sink() {
     return ContentSink([this](std::span<const std::byte> bytes) { return out_.raw(bytes); });
   }
@@ -164,8 +178,10 @@ class Exporter {
 }  // namespace
 
 Status export_records(repository::Repository& repository, std::string_view checkpoint, RecordWriter& out,
-                      const TransferProgress& progress) {
-  return Exporter(repository, out, progress).run(checkpoint).context(fmt::format("export checkpoint {}", checkpoint));
+                      const TransferProgress& progress, std::string_view pod) {
+  return Exporter(repository, out, progress)
+      .run(checkpoint, pod)
+      .context(fmt::format("export checkpoint {}", checkpoint));
 }
 
-}  // namespace cacs::inspect
+}  // namespace cacs::transfer

@@ -6,14 +6,16 @@
 #include <vector>
 
 #include "base/io.h"
-#include "inspect/transfer.h"
+#include "transfer/framing.h"
+#include "transfer/transfer.h"
 
-// What comes from outside as an exported checkpoint: its blocks, and the records in them, which no checksum keeps out.
+// What comes from outside as an exported checkpoint: its blocks, and the records in them, which no checksum keeps out;
+// and the frames in which another node sends them.
 
 namespace {
 
 using namespace cacs;
-using namespace cacs::inspect;
+using namespace cacs::transfer;
 
 ReadBytes read_from(std::string_view text) {
   return [text](std::span<std::byte> out) mutable -> Result<std::size_t> {
@@ -71,15 +73,38 @@ void read_records(std::string_view text) {
   }
 }
 
+/// However the bytes are cut, the same comes out, and never more than went in.
+void read_frames(std::string_view text) {
+  std::string results[2];
+  for (const std::size_t step : {text.size() + 1, std::size_t{3}}) {
+    std::string& out = results[step == 3 ? 1 : 0];
+    FrameReader frames([&](std::span<const std::byte> bytes) -> Status {
+      out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
+      return {};
+    });
+    Status status;
+    for (std::size_t at = 0; at < text.size() && status; at += step) status = frames.take(text.substr(at, step));
+    if (status) status = frames.result();
+    if (out.size() > text.size()) __builtin_trap();
+    out += status.ok() ? "sound" : status.error().message;
+  }
+  if (results[0] != results[1]) __builtin_trap();
+}
+
 }  // namespace
 
 extern "C" int LLVMFuzzerTestOneInput(const std::uint8_t* data, std::size_t size) {
   if (size == 0) return 0;
   const std::string_view text(reinterpret_cast<const char*>(data) + 1, size - 1);
-  if (data[0] % 2 == 0) {
-    read_blocks(text);
-  } else {
-    read_records(text);
+  switch (data[0] % 3) {
+    case 0:
+      read_blocks(text);
+      break;
+    case 1:
+      read_records(text);
+      break;
+    default:
+      read_frames(text);
   }
   return 0;
 }

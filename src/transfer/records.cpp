@@ -1,4 +1,4 @@
-#include "inspect/records.h"
+#include "transfer/records.h"
 
 #include <algorithm>
 #include <array>
@@ -10,7 +10,7 @@
 #include "repository/manifest.h"
 #include "repository/page_node.h"
 
-namespace cacs::inspect {
+namespace cacs::transfer {
 
 namespace {
 
@@ -251,4 +251,4 @@ Result<std::uint64_t> ContentSource::hole() {
 
 void ContentSource::skip(std::uint64_t count) { run_ -= std::min(count, run_); }
 
-}  // namespace cacs::inspect
+}  // namespace cacs::transfer

@@ -11,7 +11,7 @@
 #include "repository/types.h"
 
 /// The inner form of an exported checkpoint: its head, its entries with their bytes, an end. docs/export-format.md.
-namespace cacs::inspect {
+namespace cacs::transfer {
 
 /// What an entry is. The numbers stand in archives.
 enum class EntryKind : std::uint8_t {
@@ -115,4 +115,4 @@ class ContentSource final : public repository::Source {
   bool stored_ = false;
 };
 
-}  // namespace cacs::inspect
+}  // namespace cacs::transfer

@@ -1,4 +1,4 @@
-#include "inspect/archive.h"
+#include "transfer/archive.h"
 
 #include <algorithm>
 #include <cstring>
@@ -6,7 +6,7 @@
 #include "base/io.h"
 #include "repository/bytes.h"
 
-namespace cacs::inspect {
+namespace cacs::transfer {
 
 namespace {
 
@@ -247,4 +247,4 @@ Result<std::size_t> ArchiveReader::read(std::span<std::byte> out) {
   return have;
 }
 
-}  // namespace cacs::inspect
+}  // namespace cacs::transfer

@@ -18,7 +18,7 @@
 
 /// The outer form of an exported checkpoint: a stream of bytes in blocks of 1 MiB, compressed, then sealed or
 /// checksummed each, the last one marked. docs/export-format.md. In memory: a few blocks.
-namespace cacs::inspect {
+namespace cacs::transfer {
 
 inline constexpr std::size_t kArchiveHeaderBytes = 48;
 inline constexpr std::size_t kArchiveBlockBytes = std::size_t{1} << 20U;
@@ -89,4 +89,4 @@ class ArchiveReader {
   bool last_ = false;
 };
 
-}  // namespace cacs::inspect
+}  // namespace cacs::transfer

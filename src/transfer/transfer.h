@@ -5,20 +5,21 @@
 #include <string>
 
 #include "base/result.h"
-#include "inspect/archive.h"
-#include "inspect/records.h"
 #include "repository/repository.h"
+#include "transfer/archive.h"
+#include "transfer/records.h"
 
 /// A checkpoint as one stream of bytes that needs nothing else, and back: docs/export-format.md.
-namespace cacs::inspect {
+namespace cacs::transfer {
 
 /// Gets bytes of content done, now and then.
 using TransferProgress = std::function<void(std::uint64_t bytes_done)>;
 
-/// Writes all of a checkpoint. The bytes depend on what is in it alone, not on where and how it is stored. In memory:
-/// a pod's listing, a few MiB.
+/// Writes all of a checkpoint, or what it has of one pod. The bytes depend on what is in it alone, not on where and how
+/// it is stored. In memory: a pod's listing, a few MiB. kNotFound where there is no such checkpoint, or nothing of the
+/// pod in it.
 Status export_records(repository::Repository& repository, std::string_view checkpoint, RecordWriter& out,
-                      const TransferProgress& progress = {});
+                      const TransferProgress& progress = {}, std::string_view pod = {});
 
 struct Imported {
   std::string checkpoint;
@@ -31,4 +32,13 @@ struct Imported {
 Result<Imported> import_records(repository::Repository& repository, RecordReader& in,
                                 const TransferProgress& progress = {});
 
-}  // namespace cacs::inspect
+struct ImportedPiece {
+  repository::Manifest head;  ///< of the checkpoint that was exported, without entries and pieces
+  std::string piece;          ///< to be committed, or dropped
+};
+/// Stores what a checkpoint has of one pod as a piece (Repository::commit_checkpoint, extend_checkpoint). kCorrupt also
+/// where the export is not of `checkpoint` and of this pod alone.
+Result<ImportedPiece> import_pod(repository::Repository& repository, RecordReader& in, std::string_view checkpoint,
+                                 std::string_view pod);
+
+}  // namespace cacs::transfer

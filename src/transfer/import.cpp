@@ -6,13 +6,14 @@
 #include <map>
 #include <mutex>
 
-#include "agent/checkpoint_store.h"
 #include "base/text.h"
 #include "base/uuid.h"
 #include "basefs/record.h"
-#include "inspect/transfer.h"
+#include "delta/listing.h"
+#include "transfer/tokens.h"
+#include "transfer/transfer.h"
 
-namespace cacs::inspect {
+namespace cacs::transfer {
 
 namespace {
 
@@ -127,18 +128,14 @@ class Importer {
 
   Result<Imported> run() {
     CACS_TRY(read_head());
-    CACS_ASSIGN(writer_, repository_.begin("import"));
-    if (progress_) writer_->set_progress(progress_);
-    while (true) {
-      CACS_ASSIGN(const Record record, in_.next());
-      if (record.type == Record::Type::kEnd) break;
-      auto blob = store(record);
-      if (!blob) return blob.error().with_context("entry " + printable(record.name));
-      if (!blobs_.emplace(record.name, *blob).second)
-        return corrupt("entry " + printable(record.name) + " comes twice");
+    const auto there = repository_.load(head_.checkpoint);
+    if (there) {
+      return make_error(ErrorCode::kConflict, "checkpoint " + head_.checkpoint + " is in the repository already",
+                        "there is nothing to import; to have it anew, delete it first");
     }
-    std::array<std::byte, 1> more{};
-    if (in_.raw(more).ok()) return corrupt("it goes on after its end");
+    if (there.error().code != ErrorCode::kNotFound) return there.error();
+    CACS_ASSIGN(writer_, repository_.begin("import"));
+    CACS_TRY(read_entries());
     Imported imported{.checkpoint = head_.checkpoint};
     for (const auto& [name, blob] : blobs_) {
       head_.entries.push_back({name, blob});
@@ -146,6 +143,25 @@ class Importer {
     }
     CACS_TRY(writer_->commit(std::move(head_)));
     imported.stored_bytes = writer_->stored_bytes();
+    return imported;
+  }
+
+  Result<ImportedPiece> run_pod(std::string_view checkpoint, std::string_view pod) {
+    CACS_TRY(read_head());
+    if (head_.checkpoint != checkpoint) return corrupt("it is of another checkpoint");
+    if (head_.pieces.size() != 1 || head_.pieces.front().label != pod) return corrupt("it is not of this pod alone");
+    CACS_ASSIGN(writer_, repository_.begin(pod));
+    CACS_TRY(read_entries());
+    const std::string prefix = std::string(pod) + '/';
+    std::vector<repository::Entry> entries;
+    for (const auto& [name, blob] : blobs_) {
+      if (!name.starts_with(prefix)) return corrupt("entry " + printable(name) + " is not of this pod");
+      entries.push_back({name, blob});
+    }
+    ImportedPiece imported;
+    CACS_ASSIGN(imported.piece, writer_->finish_piece(std::move(entries), std::move(head_.pieces.front().meta)));
+    head_.pieces.clear();
+    imported.head = std::move(head_);
     return imported;
   }
 
@@ -173,12 +189,22 @@ class Importer {
         head_.pieces.push_back(std::move(info));
       }
     }
-    const auto there = repository_.load(head_.checkpoint);
-    if (there) {
-      return make_error(ErrorCode::kConflict, "checkpoint " + head_.checkpoint + " is in the repository already",
-                        "there is nothing to import; to have it anew, delete it first");
+    return {};
+  }
+
+  Status read_entries() {
+    if (progress_) writer_->set_progress(progress_);
+    while (true) {
+      CACS_ASSIGN(const Record record, in_.next());
+      if (record.type == Record::Type::kEnd) break;
+      auto blob = store(record);
+      if (!blob) return blob.error().with_context("entry " + printable(record.name));
+      if (!blobs_.emplace(record.name, *blob).second)
+        return corrupt("entry " + printable(record.name) + " comes twice");
     }
-    return there.error().code == ErrorCode::kNotFound ? Status() : there.error();
+    std::array<std::byte, 1> more{};
+    if (in_.raw(more).ok()) return corrupt("it goes on after its end");
+    return {};
   }
 
   Result<BlobRef> store(const Record& record) {
@@ -230,7 +256,7 @@ class Importer {
   Result<std::string> token(const std::string& prefix, const std::string& number) {
     const auto blob = blobs_.find(prefix + number);
     if (blob == blobs_.end()) return corrupt("it names a content that does not come before it");
-    return agent::token_of(blob->second);
+    return token_of(blob->second);
   }
 
   Result<BlobRef> store_list(const Record& record) {
@@ -280,4 +306,12 @@ Result<Imported> import_records(repository::Repository& repository, RecordReader
   return Importer(repository, in, progress).run().context("import a checkpoint");
 }
 
-}  // namespace cacs::inspect
+Result<ImportedPiece> import_pod(repository::Repository& repository, RecordReader& in, std::string_view checkpoint,
+                                 std::string_view pod) {
+  const TransferProgress none;
+  return Importer(repository, in, none)
+      .run_pod(checkpoint, pod)
+      .context("take in " + printable(pod) + " of checkpoint " + printable(checkpoint));
+}
+
+}  // namespace cacs::transfer
