@@ -63,6 +63,10 @@ class Criu : public Engine {
       command.argv.push_back("mnt[" + mount.key + "]:" + mount.source.string());
     }
     command.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+    if (!request.notify.empty()) {
+      command.argv.insert(command.argv.end(), {"--action-script", request.notify.string()});
+      command.env->push_back("CACS_NOTIFY=" + request.notify_socket.string());
+    }
     command.cgroups = request.cgroups;
     return command;
   }

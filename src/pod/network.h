@@ -3,7 +3,6 @@
 #include <chrono>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/fd.h"
 #include "base/process.h"
@@ -41,6 +40,10 @@ class PodNetwork {
   /// Readable when slirp4netns has ended; -1 when there is none.
   [[nodiscard]] int egress_pidfd() const { return egress_ ? egress_->pidfd() : -1; }
   [[nodiscard]] pid_t egress_pid() const { return egress_ ? egress_->pid() : -1; }
+  /// Between the two nothing passes to the outside and nobody answers from there; what the pod sends is kept. Without
+  /// slirp4netns nothing happens.
+  Status pause_egress();
+  Status resume_egress();
   /// Reaps it and starts another, unless it ended as soon as it had begun.
   void on_egress_end();
 
@@ -51,19 +54,5 @@ class PodNetwork {
   std::optional<Child> egress_;
   std::chrono::steady_clock::time_point egress_since_;
 };
-
-/// A connection of a pod to somewhere that is not in the pod's own network.
-struct OutsideConnection {
-  std::string protocol;  ///< "tcp", "tcp6"
-  std::string local;
-  std::string remote;
-  std::uint64_t inode = 0;  ///< of the socket: who holds it is found by it
-};
-
-/// Established (or half-open) TCP connections whose other end is outside the pod, from /proc/PID/net/tcp and tcp6. Pure
-/// parser of the kernel's table; `own_address` and loopback are inside.
-std::vector<OutsideConnection> parse_outside_connections(const std::string& table, bool v6,
-                                                         const std::string& own_address, int prefix);
-Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const PodSpec& spec);
 
 }  // namespace cacs::pod
