@@ -55,6 +55,9 @@ class Criu : public Engine {
                     "--log-file",          "restore.log", "--restore-detached",     "--root",
                     request.root.string(), "--pidfile",   request.pid_file.string()};
     add_common(command.argv);
+    // Makes it lock the network while it makes sockets, which it does not otherwise do in one that is handed over: what
+    // the first of two ends sends would be answered with a reset, because the other is not there yet.
+    command.argv.insert(command.argv.end(), {"--empty-ns", "net"});
     command.argv.insert(command.argv.end(), {"--link-remap", "--inherit-fd"});
     command.argv.push_back("fd[" + std::to_string(kNetworkFd) + "]:podnet");
     command.fds.emplace_back(request.network_fd, kNetworkFd);

@@ -6,7 +6,6 @@
 
 #include <array>
 #include <cerrno>
-#include <csignal>
 
 #include "base/io.h"
 #include "base/log.h"
@@ -88,9 +87,6 @@ Status PodNetwork::start_egress() {
   egress_since_ = std::chrono::steady_clock::now();
   return {};
 }
-
-Status PodNetwork::pause_egress() { return egress_ ? egress_->signal(SIGSTOP) : ok_status(); }
-Status PodNetwork::resume_egress() { return egress_ ? egress_->signal(SIGCONT) : ok_status(); }
 
 void PodNetwork::on_egress_end() {
   if (!egress_) return;

@@ -40,10 +40,6 @@ class PodNetwork {
   /// Readable when slirp4netns has ended; -1 when there is none.
   [[nodiscard]] int egress_pidfd() const { return egress_ ? egress_->pidfd() : -1; }
   [[nodiscard]] pid_t egress_pid() const { return egress_ ? egress_->pid() : -1; }
-  /// Between the two nothing passes to the outside and nobody answers from there; what the pod sends is kept. Without
-  /// slirp4netns nothing happens.
-  Status pause_egress();
-  Status resume_egress();
   /// Reaps it and starts another, unless it ended as soon as it had begun.
   void on_egress_end();
 

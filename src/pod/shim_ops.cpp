@@ -119,8 +119,6 @@ Status Shim::op_restore(const JsonObject& message) {
   if (spec_.reset_external_connections) {
     request.notify = options_.layout.notify_program();
     request.notify_socket = options_.layout.notify_socket();
-    // An answer from outside to a connection that is in the making would fail the engine.
-    CACS_TRY(network_->pause_egress());
   }
   outside_reset_ = false;
   restore_problem_.reset();
@@ -128,12 +126,7 @@ Status Shim::op_restore(const JsonObject& message) {
   Command command = engine_->restore_command(request);
   // An engine never outlives its shim: what it would leave half-made has no owner.
   command.die_with_parent = true;
-  auto run = spawn(command);
-  if (!run) {
-    static_cast<void>(network_->resume_egress());
-    return run.error();
-  }
-  engine_run_ = *std::move(run);
+  CACS_ASSIGN(engine_run_, spawn(command));
   restore_images_ = images;
   restore_deadline_ = boottime_ms() + kRestoreLimitMs;
   phase_ = Phase::kRestoring;
@@ -167,7 +160,6 @@ void Shim::on_restore_end() {
   auto ended = engine_run_->wait();
   engine_run_.reset();
   restore_deadline_ = 0;
-  if (const auto resumed = network_->resume_egress(); !resumed) spdlog::warn("{}", resumed.error().to_string());
   Status result;
   if (!ended || !ended->success()) {
     result = restore_failure(ended && !ended->signaled);

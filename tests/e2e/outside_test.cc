@@ -165,6 +165,7 @@ TEST_F(OutsideTest, WhateverStateItIsIn) {
   for (const std::string name : {"full", "closing", "closed", "calling"}) {
     EXPECT_NE(out.find(name + " reset: ECONNABORTED\n"), std::string::npos) << name << "\n" << story(id);
   }
+  EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 2) << "it was not restored once";
 }
 
 }  // namespace

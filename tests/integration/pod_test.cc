@@ -147,6 +147,10 @@ class PodTest : public testing::Test {
     return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path().parent_path() / "bin/cacs-init";
   }
 
+  static std::string program(const std::string& name) {
+    return init_program().parent_path().parent_path() / "programs" / name;
+  }
+
   std::filesystem::path state_;
   std::filesystem::path criu_;
   PodSpec spec_;
@@ -193,6 +197,31 @@ TEST_F(PodTest, SavedKilledAndBroughtBack) {
   ASSERT_TRUE(wait_for_output("tick " + std::to_string(split(saved, '\n').size() + 5) + "\n"));
   int expected = 0;
   for (const auto& line : split(trim(log_text()), '\n')) EXPECT_EQ(line, "tick " + std::to_string(expected++));
+}
+
+/// As many as meet: in which order the engine makes the two ends of one is not ours to say.
+TEST_F(PodTest, ConnectionsInsideWithFullBuffersAreBroughtBack) {
+  const std::string stream = program("stream");
+  std::string script;
+  for (int port = 7001; port <= 7004; ++port) {
+    const std::string ends = std::to_string(port) + " 24";
+    script += stream + " serve " + ends + " & " + stream + " connect 127.0.0.1 " + ends + " & ";
+  }
+  spec_.command = {"sh", "-c", script + "wait"};
+  start_shim();
+  call({{"op", "start"}});
+  ASSERT_TRUE(wait_for_output("connect: 3 MiB\n"));
+  const auto images = cut("c1");
+  restore(images);
+  ASSERT_FALSE(HasFailure());
+  events_.take("exited");  // of what was saved
+  events_.take("exited", seconds(120));
+  const std::string out = log_text() + read_text_file(layout().upper() / ".cacs/log/stderr").value();
+  for (const std::string side : {"serve", "connect"}) {
+    std::size_t ended = 0;
+    for (const auto& line : split(out, '\n')) ended += line == side + ": result ok" ? 1U : 0U;
+    EXPECT_EQ(ended, 4U) << side << "\n" << out;
+  }
 }
 
 TEST_F(PodTest, AnAbortedCutLeavesTheProgramRunning) {
