@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +55,11 @@ class Events {
   std::condition_variable changed_;
   std::deque<JsonObject> events_;
 };
+
+const std::string kTicks =
+    "for i in range(10000):\n"
+    "    print('tick', i, flush=True)\n"
+    "    time.sleep(0.05)\n";
 
 class PodTest : public testing::Test {
  protected:
@@ -114,6 +121,16 @@ class PodTest : public testing::Test {
     call({{"op", thaw ? "thaw" : "abort"}});
     timings_ = events_.take(thaw ? "cut_done" : "cut_aborted");
     return images;
+  }
+
+  /// Of a cut that the engine refuses: why.
+  std::string refused_cut(const std::string& checkpoint) {
+    const auto images = layout().images(checkpoint);
+    EXPECT_TRUE(make_directories(images).ok());
+    call({{"op", "cut"}, {"checkpoint", checkpoint}, {"images", images.string()}, {"deadline_ms", 60000}});
+    const JsonObject failed = events_.take("cut_failed");
+    const JsonObject* const error = json_find_object(failed, "error");
+    return error == nullptr ? boost::json::serialize(failed) : error_from_json(*error).to_string();
   }
 
   /// A new incarnation from what was cut.
@@ -197,6 +214,52 @@ TEST_F(PodTest, SavedKilledAndBroughtBack) {
   ASSERT_TRUE(wait_for_output("tick " + std::to_string(split(saved, '\n').size() + 5) + "\n"));
   int expected = 0;
   for (const auto& line : split(trim(log_text()), '\n')) EXPECT_EQ(line, "tick " + std::to_string(expected++));
+}
+
+TEST_F(PodTest, AUnixSocketThatIsConnectedWithOneOutsideIsRefusedByName) {
+  const auto shared = state_ / "shared";
+  ASSERT_TRUE(make_directories(shared).ok());
+  const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  const std::string path = (shared / "socket").string();
+  ASSERT_LT(path.size(), sizeof at.sun_path);
+  path.copy(at.sun_path, path.size());
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  spec_.mounts = {{.source = shared.string(), .target = "/shared"}};
+  spec_.reset_external_connections = true;
+  spec_.command = {"python3", "-c",
+                   "import socket, time\n"
+                   "s = socket.socket(socket.AF_UNIX)\n"
+                   "s.connect('/shared/socket')\n" +
+                       kTicks};
+  start_shim();
+  call({{"op", "start"}});
+  ASSERT_TRUE(wait_for_output("tick 1\n"));
+  constexpr std::string_view kWhy = "a unix socket with a process outside the pod";
+  std::string why = refused_cut("c1");
+  EXPECT_NE(why.find(kWhy), std::string::npos) << why;
+  const UniqueFd accepted(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ASSERT_TRUE(accepted.valid());
+  why = refused_cut("c2");
+  EXPECT_NE(why.find(kWhy), std::string::npos) << why;
+  EXPECT_NE(why.find(path), std::string::npos) << why;
+  ASSERT_TRUE(wait_for_output("tick " + std::to_string(split(log_text(), '\n').size() + 5) + "\n"));
+}
+
+TEST_F(PodTest, AConnectionThatNobodyHasAcceptedIsRefusedByName) {
+  spec_.command = {"python3", "-c",
+                   "import socket, time\n"
+                   "l = socket.create_server(('127.0.0.1', 7000))\n"
+                   "c = socket.create_connection(('127.0.0.1', 7000))\n" +
+                       kTicks};
+  start_shim();
+  call({{"op", "start"}});
+  ASSERT_TRUE(wait_for_output("tick 1\n"));
+  const std::string why = refused_cut("c1");
+  EXPECT_NE(why.find("a connection waits to be accepted"), std::string::npos) << why;
+  ASSERT_TRUE(wait_for_output("tick " + std::to_string(split(log_text(), '\n').size() + 5) + "\n"));
 }
 
 /// As many as meet: in which order the engine makes the two ends of one is not ours to say.
