@@ -13,11 +13,13 @@
 
 #include "base/io.h"
 #include "base/text.h"
-#include "pod/network.h"
+#include "pod/outside.h"
 
 namespace cacs::agent {
 
 namespace {
+
+constexpr const char* kOutside = "outside-connection";
 
 struct Obstacle {
   std::string kind;
@@ -175,8 +177,9 @@ void check_process(pid_t pid, pid_t init, const std::map<std::uint64_t, std::str
     if (target.starts_with("socket:[")) {
       const auto found = outside.find(std::strtoull(target.c_str() + 8, nullptr, 10));
       if (found != outside.end() && seen.insert(target).second) {
-        obstacles.push_back({"outside-connection", process, "has a connection to the outside: " + found->second,
-                             "close it before a checkpoint"});
+        obstacles.push_back({kOutside, process, "has a connection to the outside: " + found->second,
+                             "close it before a checkpoint, or give the application "
+                             R"("checkpoint": {"external_connections": "reset"})"});
       }
       continue;
     }
@@ -209,21 +212,26 @@ Result<JsonObject> explain_pod(pid_t init, const pod::PodSpec& spec) {
   std::vector<Obstacle> obstacles;
   for (const pid_t pid : pod_processes(init)) check_process(pid, init, outside, obstacles);
   JsonArray list;
+  JsonArray warnings;
   for (const auto& obstacle : obstacles) {
+    if (obstacle.kind == kOutside && spec.reset_external_connections) {
+      warnings.emplace_back(obstacle.process + " " + obstacle.what + ": it will be reset after a restore");
+      continue;
+    }
     list.push_back(JsonObject{{"kind", obstacle.kind},
                               {"process", obstacle.process},
                               {"what", obstacle.what},
                               {"hint", obstacle.hint},
                               {"pod", spec.pod}});
   }
-  JsonArray warnings;
   for (const auto& mount : spec.mounts) {
     if (!mount.rollback && !mount.read_only) {
       warnings.emplace_back("writes to " + mount.target +
                             " are not rolled back at a restore (mounts, rollback: false)");
     }
   }
-  return JsonObject{{"savable", obstacles.empty()}, {"obstacles", std::move(list)}, {"warnings", std::move(warnings)}};
+  const bool savable = list.empty();
+  return JsonObject{{"savable", savable}, {"obstacles", std::move(list)}, {"warnings", std::move(warnings)}};
 }
 
 }  // namespace cacs::agent

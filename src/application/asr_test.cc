@@ -167,7 +167,6 @@ TEST(Asr, WhatIsNotBuiltYetIsRefusedNotIgnored) {
       R"({"command": ["x"], "health": {"command": ["/job/healthy.sh"]}})",
       R"({"command": ["x"], "priority": 3})",
       R"({"command": ["x"], "mounts": [{"source": "/a", "target": "/b", "rollback": true}]})",
-      R"({"command": ["x"], "checkpoint": {"external_connections": "reset"}})",
       R"({"command": ["x"], "secrets": [{"name": "L", "env": "L"}]})",
       R"({"command": ["x"], "env": {"TOKEN": {"value": "hunter2", "secret": true}}})",
   };

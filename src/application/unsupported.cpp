@@ -43,8 +43,6 @@ Status refuse_unsupported(const Asr& asr) {
       {asr.priority != 0, "priority", "a priority", "leave it out or give 0"},
       {std::any_of(asr.mounts.begin(), asr.mounts.end(), [](const AsrMount& mount) { return mount.rollback; }),
        "mounts", "a mount whose files roll back", "leave `rollback` out: files outside of mounts always roll back"},
-      {asr.reset_external_connections, "checkpoint.external_connections", "connections that are reset",
-       R"(leave it out or give "refuse")"},
       {!asr.secrets.empty(), "secrets", "secrets", "put the value in a file that only the application's user can read"},
       {!asr.secret_env.empty(), "env", "a variable marked secret (there is no sealed store to keep it in yet)",
        "put the value in a file that only the application's user can read"},

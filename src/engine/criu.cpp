@@ -55,6 +55,9 @@ class Criu : public Engine {
                     "--log-file",          "restore.log", "--restore-detached",     "--root",
                     request.root.string(), "--pidfile",   request.pid_file.string()};
     add_common(command.argv);
+    // Makes it lock the network while it makes sockets, which it does not otherwise do in one that is handed over: what
+    // the first of two ends sends would be answered with a reset, because the other is not there yet.
+    command.argv.insert(command.argv.end(), {"--empty-ns", "net"});
     command.argv.insert(command.argv.end(), {"--link-remap", "--inherit-fd"});
     command.argv.push_back("fd[" + std::to_string(kNetworkFd) + "]:podnet");
     command.fds.emplace_back(request.network_fd, kNetworkFd);
@@ -63,6 +66,10 @@ class Criu : public Engine {
       command.argv.push_back("mnt[" + mount.key + "]:" + mount.source.string());
     }
     command.env = {"PATH=/usr/sbin:/usr/bin:/sbin:/bin"};
+    if (!request.notify.empty()) {
+      command.argv.insert(command.argv.end(), {"--action-script", request.notify.string()});
+      command.env->push_back("CACS_NOTIFY=" + request.notify_socket.string());
+    }
     command.cgroups = request.cgroups;
     return command;
   }

@@ -19,7 +19,9 @@ struct Meaning {
   ErrorCode code;
 };
 
-constexpr std::array<Meaning, 17> kMeanings{{
+constexpr std::string_view kCloseSocket = "close it before the checkpoint";
+
+constexpr std::array<Meaning, 20> kMeanings{{
     {"No space left on device", "the disk is full", "make room in the state directory", "disk-full",
      ErrorCode::kNoSpace},
     {"Disk quota exceeded", "the disk quota is used up", "make room in the state directory", "disk-full",
@@ -27,6 +29,12 @@ constexpr std::array<Meaning, 17> kMeanings{{
     {"Can't get rlimit", "it runs as another user than root, whose resource limits CACS may not read here",
      "give CACS the capability CAP_SYS_RESOURCE (a setting of this container), or run the program as root",
      "cannot-save", ErrorCode::kUnsupported},
+    {"In-flight connection", "a connection waits to be accepted", "try again when the program has taken it",
+     "cannot-save", ErrorCode::kConflict},
+    {"unix: Dangling connection", "it is connected by a unix socket with a process outside the pod", kCloseSocket,
+     "outside-connection", ErrorCode::kUnsupported},
+    {"half of stream unix connection", "it is connected by a unix socket with a process outside the pod", kCloseSocket,
+     "outside-connection", ErrorCode::kUnsupported},
     {"io_uring", "it uses io_uring, which cannot be saved",
      "let the program use ordinary system calls (many programs have a switch for it)", "cannot-save",
      ErrorCode::kUnsupported},

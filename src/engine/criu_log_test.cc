@@ -21,6 +21,23 @@ TEST(CriuLog, KnowsAFullDisk) {
             ErrorCode::kNoSpace);
 }
 
+TEST(CriuLog, KnowsSocketsThatCannotBeSaved) {
+  const auto reason = [](const std::string& message) {
+    return criu_reason(
+        "(00.1) Error (criu/sk.c:1): " + message + "\n(00.2) Error (criu/cr-dump.c:2): Dumping FAILED.\n", false);
+  };
+  const auto waiting = reason("inet: In-flight connection (l) for 57ae36");
+  EXPECT_EQ(waiting.code, ErrorCode::kConflict);
+  EXPECT_NE(waiting.message.find("waits to be accepted"), std::string::npos) << waiting.message;
+  for (const std::string outside : {"unix: Dangling connection 5759699",
+                                    "unix: Can't dump half of stream unix connection. name: (null); peer name: /s"}) {
+    const auto error = reason(outside);
+    EXPECT_EQ(error.type, "outside-connection") << outside;
+    EXPECT_NE(error.message.find("a unix socket with a process outside the pod"), std::string::npos) << error.message;
+    EXPECT_NE(error.message.find(outside), std::string::npos) << error.message;
+  }
+}
+
 TEST(CriuLog, TellsAnOrderlyFailureFromACrash) {
   EXPECT_TRUE(criu_reported_failure("(00.011) Error (criu/cr-dump.c:2128): Dumping FAILED.\n"));
   EXPECT_FALSE(criu_reported_failure("(00.011) Dumping pages\n"));

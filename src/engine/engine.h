@@ -46,6 +46,8 @@ struct RestoreRequest {
   int network_fd = -1;             ///< the pod's network namespace
   std::vector<ExternalMount> external_mounts;
   std::vector<std::filesystem::path> cgroups;  ///< the pod's, joined before the engine starts so that limits hold
+  std::filesystem::path notify;                ///< as of a dump; empty: nobody is told of the steps
+  std::filesystem::path notify_socket;
 };
 
 struct ProbeResult {

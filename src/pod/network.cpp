@@ -1,18 +1,14 @@
 #include "pod/network.h"
 
-#include <arpa/inet.h>
 #include <fcntl.h>
 #include <sched.h>
 #include <sys/stat.h>
 
 #include <array>
 #include <cerrno>
-#include <cstdlib>
-#include <cstring>
 
 #include "base/io.h"
 #include "base/log.h"
-#include "base/text.h"
 #include "net/netlink.h"
 
 namespace cacs::pod {
@@ -34,46 +30,6 @@ Result<std::uint64_t> inode_of(int fd) {
   struct stat info {};
   if (::fstat(fd, &info) != 0) return errno_error(errno, "stat a network namespace");
   return static_cast<std::uint64_t>(info.st_ino);
-}
-
-/// One of the kernel's hexadecimal addresses, in network byte order within each 32-bit word.
-struct Endpoint {
-  std::array<std::uint32_t, 4> words{};
-  unsigned port = 0;
-  bool valid = false;
-};
-
-Endpoint parse_endpoint(std::string_view text, bool v6) {
-  Endpoint endpoint;
-  const std::size_t digits = v6 ? 32 : 8;
-  if (text.size() != digits + 5 || text[digits] != ':') return endpoint;
-  for (std::size_t i = 0; i < digits / 8; ++i) {
-    endpoint.words.at(i) =
-        static_cast<std::uint32_t>(std::strtoul(std::string(text.substr(i * 8, 8)).c_str(), nullptr, 16));
-  }
-  endpoint.port = static_cast<unsigned>(std::strtoul(std::string(text.substr(digits + 1)).c_str(), nullptr, 16));
-  endpoint.valid = true;
-  return endpoint;
-}
-
-std::string show(const Endpoint& endpoint, bool v6) {
-  std::array<char, INET6_ADDRSTRLEN> text{};
-  ::inet_ntop(v6 ? AF_INET6 : AF_INET, endpoint.words.data(), text.data(), text.size());
-  return (v6 ? "[" + std::string(text.data()) + "]" : std::string(text.data())) + ":" + std::to_string(endpoint.port);
-}
-
-bool is_inside_v4(std::uint32_t address, std::uint32_t own, int prefix) {
-  const std::uint32_t host = ntohl(address);
-  if ((host >> 24U) == 127) return true;
-  const std::uint32_t mask = ~std::uint32_t{0} << (32U - static_cast<unsigned>(prefix));
-  return (host & mask) == (ntohl(own) & mask);
-}
-
-bool is_inside(const Endpoint& remote, bool v6, std::uint32_t own, int prefix) {
-  if (!v6) return is_inside_v4(remote.words[0], own, prefix);
-  const bool mapped = remote.words[0] == 0 && remote.words[1] == 0 && remote.words[2] == htonl(0xffff);
-  if (mapped) return is_inside_v4(remote.words[3], own, prefix);
-  return remote.words[0] == 0 && remote.words[1] == 0 && remote.words[2] == 0 && remote.words[3] == htonl(1);
 }
 
 }  // namespace
@@ -139,45 +95,6 @@ void PodNetwork::on_egress_end() {
   spdlog::warn("slirp4netns ended with {}", ended ? ended->to_string() : ended.error().to_string());
   if (std::chrono::steady_clock::now() - egress_since_ < std::chrono::seconds(1)) return;
   if (const auto status = start_egress(); !status) spdlog::warn("no egress: {}", status.error().to_string());
-}
-
-std::vector<OutsideConnection> parse_outside_connections(const std::string& table, bool v6,
-                                                         const std::string& own_address, int prefix) {
-  std::vector<OutsideConnection> connections;
-  std::uint32_t own = 0;
-  ::inet_pton(AF_INET, own_address.c_str(), &own);
-  bool heading = true;
-  for (const auto& line : split(table, '\n')) {
-    if (std::exchange(heading, false)) continue;
-    std::vector<std::string> fields;
-    for (auto& field : split(line, ' ')) {
-      if (!field.empty()) fields.push_back(std::move(field));
-    }
-    if (fields.size() < 10) continue;
-    const auto state = std::strtoul(fields[3].c_str(), nullptr, 16);
-    constexpr unsigned long kTimeWait = 6;
-    constexpr unsigned long kClose = 7;
-    constexpr unsigned long kListen = 10;
-    if (state == kListen || state == kTimeWait || state == kClose) continue;
-    const Endpoint local = parse_endpoint(fields[1], v6);
-    const Endpoint remote = parse_endpoint(fields[2], v6);
-    if (!local.valid || !remote.valid || is_inside(remote, v6, own, prefix)) continue;
-    connections.push_back(
-        {v6 ? "tcp6" : "tcp", show(local, v6), show(remote, v6), std::strtoull(fields[9].c_str(), nullptr, 10)});
-  }
-  return connections;
-}
-
-Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const PodSpec& spec) {
-  const std::string base = "/proc/" + std::to_string(init) + "/net/";
-  CACS_ASSIGN(const std::string v4, read_text_file(base + "tcp"));
-  auto connections = parse_outside_connections(v4, false, spec.address, spec.prefix);
-  if (const auto v6 = read_text_file(base + "tcp6"); v6) {
-    for (auto& connection : parse_outside_connections(*v6, true, spec.address, spec.prefix)) {
-      connections.push_back(std::move(connection));
-    }
-  }
-  return connections;
 }
 
 }  // namespace cacs::pod

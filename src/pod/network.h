@@ -3,7 +3,6 @@
 #include <chrono>
 #include <optional>
 #include <string>
-#include <vector>
 
 #include "base/fd.h"
 #include "base/process.h"
@@ -51,19 +50,5 @@ class PodNetwork {
   std::optional<Child> egress_;
   std::chrono::steady_clock::time_point egress_since_;
 };
-
-/// A connection of a pod to somewhere that is not in the pod's own network.
-struct OutsideConnection {
-  std::string protocol;  ///< "tcp", "tcp6"
-  std::string local;
-  std::string remote;
-  std::uint64_t inode = 0;  ///< of the socket: who holds it is found by it
-};
-
-/// Established (or half-open) TCP connections whose other end is outside the pod, from /proc/PID/net/tcp and tcp6. Pure
-/// parser of the kernel's table; `own_address` and loopback are inside.
-std::vector<OutsideConnection> parse_outside_connections(const std::string& table, bool v6,
-                                                         const std::string& own_address, int prefix);
-Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const PodSpec& spec);
 
 }  // namespace cacs::pod

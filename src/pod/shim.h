@@ -117,6 +117,8 @@ class Shim {
   void on_init_line(const std::string& line);
   void on_init_exit();
   void on_restore_end();
+  bool reset_outside();
+  Error restore_failure(bool engine_gave_up) const;
   std::string cgroup_name() const;
 
   // shim_cut.cpp: engine runs
@@ -161,6 +163,8 @@ class Shim {
   std::int64_t restore_deadline_ = 0;
   std::optional<std::int64_t> restore_seq_;  ///< the agent waits for this answer
   std::filesystem::path restore_images_;
+  bool outside_reset_ = false;            ///< of what is being restored: no connection leads outside any more
+  std::optional<Error> restore_problem_;  ///< why the engine was told to give a restore up
   std::optional<PodExit> exit_;
   Cut cut_;
 };

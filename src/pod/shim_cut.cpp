@@ -21,6 +21,7 @@
 #include "base/text.h"
 #include "base/time.h"
 #include "pod/application_process.h"
+#include "pod/outside.h"
 #include "pod/root.h"
 #include "pod/shim.h"
 
@@ -54,15 +55,20 @@ void Shim::answer_notify(const UniqueFd& connection, bool go) {
   [[maybe_unused]] const auto sent = ::send(connection.get(), verdict.data(), verdict.size(), MSG_NOSIGNAL);
 }
 
+/// Of connections to the outside: that there is none, or that a restore can reset them where the user chose so.
 Status Shim::check_outside() const {
-  if (spec_.reset_external_connections) return {};
   CACS_ASSIGN(const auto connections, outside_connections(init_->pid, spec_));
   if (connections.empty()) return {};
   const auto& first = connections.front();
+  if (spec_.reset_external_connections) {
+    return can_reset_connections(network_->fd())
+        .context("a restore could not reset the connection to the outside, " + first.local + " to " + first.remote);
+  }
   return make_error(ErrorCode::kUnsupported,
                     "the application has a connection to the outside, " + first.local + " to " + first.remote +
                         (connections.size() > 1 ? " and " + std::to_string(connections.size() - 1) + " more" : ""),
-                    "close it before the checkpoint; `cacs explain` names the process")
+                    "close it before the checkpoint (`cacs explain` names the process), or submit with "
+                    R"("checkpoint": {"external_connections": "reset"})")
       .with_type("outside-connection");
 }
 
@@ -144,7 +150,8 @@ void Shim::on_notify() {
     on_post_dump(std::move(connection));
     return;
   }
-  answer_notify(connection, true);
+  const bool made = phase_ == Phase::kRestoring && action == "post-restore";
+  answer_notify(connection, !made || reset_outside());
 }
 
 void Shim::on_post_dump(UniqueFd connection) {

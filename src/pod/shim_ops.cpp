@@ -15,6 +15,7 @@
 #include "base/time.h"
 #include "init/protocol.h"
 #include "pod/launch.h"
+#include "pod/outside.h"
 #include "pod/root.h"
 #include "pod/seqpacket.h"
 #include "pod/shim.h"
@@ -115,6 +116,12 @@ Status Shim::op_restore(const JsonObject& message) {
   request.network_fd = network_->fd();
   request.external_mounts = external_mounts(options_.layout, spec_);
   request.cgroups = cgroup_->directories();
+  if (spec_.reset_external_connections) {
+    request.notify = options_.layout.notify_program();
+    request.notify_socket = options_.layout.notify_socket();
+  }
+  outside_reset_ = false;
+  restore_problem_.reset();
   ::unlink(request.pid_file.c_str());
   Command command = engine_->restore_command(request);
   // An engine never outlives its shim: what it would leave half-made has no owner.
@@ -126,16 +133,36 @@ Status Shim::op_restore(const JsonObject& message) {
   return {};
 }
 
+/// Between the making of the processes, with their sockets, and the first instruction of any of them.
+bool Shim::reset_outside() {
+  const auto reset = reset_outside_connections(network_->fd(), spec_);
+  if (!reset) {
+    restore_problem_ = reset.error().with_context("reset the connections to the outside");
+    spdlog::error("{}", restore_problem_->to_string());
+    return false;
+  }
+  if (*reset > 0) spdlog::info("{} connections to the outside were reset", *reset);
+  outside_reset_ = true;
+  return true;
+}
+
+Error Shim::restore_failure(bool engine_gave_up) const {
+  if (restore_problem_) return *restore_problem_;
+  if (!engine_gave_up) return make_error(ErrorCode::kUnavailable, "the engine was killed during the restore");
+  const auto log = read_text_file(engine_->restore_log(restore_images_), std::size_t{64} << 20U);
+  Error why = engine_->reason(log ? *log : "", true);
+  // Even a connection that is about to be reset is made with the address that it had.
+  if (spec_.egress && !network_->egress_running()) why = why.with_context("the pod has no way outside (slirp4netns)");
+  return why;
+}
+
 void Shim::on_restore_end() {
   auto ended = engine_run_->wait();
   engine_run_.reset();
   restore_deadline_ = 0;
   Status result;
-  const auto log = read_text_file(engine_->restore_log(restore_images_), std::size_t{64} << 20U);
   if (!ended || !ended->success()) {
-    result = ended && !ended->signaled
-                 ? Status(engine_->reason(log ? *log : "", true))
-                 : Status(make_error(ErrorCode::kUnavailable, "the engine was killed during the restore"));
+    result = restore_failure(ended && !ended->signaled);
     phase_ = Phase::kReady;
   } else {
     auto pid_text = read_text_file(options_.layout.dir / "init.pid", 64);
@@ -143,6 +170,10 @@ void Shim::on_restore_end() {
     result = pid > 0 ? note_init(pid) : Status(make_error(ErrorCode::kInternal, "the engine left no pid"));
     init_is_child_ = true;
     phase_ = Phase::kRunning;
+    if (result && spec_.reset_external_connections && !outside_reset_) {
+      result = make_error(ErrorCode::kInternal, "the engine let the processes go before their connections were reset");
+      ::kill(pid, SIGKILL);
+    }
     if (result) connect_init();
   }
   JsonObject answer;

@@ -1,9 +1,6 @@
 // Damaged checkpoints, the order in which things become durable, and what cannot be saved.
 
-#include <arpa/inet.h>
 #include <fcntl.h>
-#include <netinet/in.h>
-#include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/sysmacros.h>
 
@@ -16,6 +13,7 @@
 #include "base/io.h"
 #include "base/process.h"
 #include "base/text.h"
+#include "e2e/outside.h"
 #include "e2e/service.h"
 
 namespace cacs::e2e {
@@ -153,34 +151,10 @@ TEST_F(FaultsTest, RecoveryGoesToTheNextOlderCheckpointByItselfAndSaysSo) {
   checkpoint(id);
 }
 
-/// An address of the loopback device that a pod takes for one outside: its way there leads through its gateway.
-class OutsideAddress {
- public:
-  OutsideAddress() { EXPECT_TRUE(change("add")); }
-  OutsideAddress(const OutsideAddress&) = delete;
-  OutsideAddress& operator=(const OutsideAddress&) = delete;
-  ~OutsideAddress() { EXPECT_TRUE(change("del")); }
-  static constexpr const char* kAddress = "198.51.100.77";  // of those kept for documentation
-
- private:
-  static bool change(const char* how) {
-    const auto done = run_command({.argv = {"ip", "address", how, std::string(kAddress) + "/32", "dev", "lo"}},
-                                  std::chrono::seconds(10));
-    return done.ok() && done->status.success();
-  }
-};
-
 TEST_F(FaultsTest, ExplainNamesAConnectionToTheOutsideWhileTheProgramRunsOn) {
   const OutsideAddress outside;
-  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
-  sockaddr_in address{};
-  address.sin_family = AF_INET;
-  ASSERT_EQ(::inet_pton(AF_INET, OutsideAddress::kAddress, &address.sin_addr), 1);
-  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<sockaddr*>(&address), sizeof(address)), 0);
-  ASSERT_EQ(::listen(listener.get(), 4), 0);
-  socklen_t length = sizeof(address);
-  ASSERT_EQ(::getsockname(listener.get(), reinterpret_cast<sockaddr*>(&address), &length), 0);
-  const std::string peer = std::string(OutsideAddress::kAddress) + ":" + std::to_string(ntohs(address.sin_port));
+  const OutsideServer server;
+  const std::string peer = server.name();
   const std::string script =
       "import socket, time\n"
       "host, port = '" +

@@ -2,6 +2,8 @@
 
 #include <gtest/gtest.h>
 #include <signal.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <sys/wait.h>
 #include <unistd.h>
 
@@ -53,6 +55,11 @@ class Events {
   std::condition_variable changed_;
   std::deque<JsonObject> events_;
 };
+
+const std::string kTicks =
+    "for i in range(10000):\n"
+    "    print('tick', i, flush=True)\n"
+    "    time.sleep(0.05)\n";
 
 class PodTest : public testing::Test {
  protected:
@@ -116,6 +123,16 @@ class PodTest : public testing::Test {
     return images;
   }
 
+  /// Of a cut that the engine refuses: why.
+  std::string refused_cut(const std::string& checkpoint) {
+    const auto images = layout().images(checkpoint);
+    EXPECT_TRUE(make_directories(images).ok());
+    call({{"op", "cut"}, {"checkpoint", checkpoint}, {"images", images.string()}, {"deadline_ms", 60000}});
+    const JsonObject failed = events_.take("cut_failed");
+    const JsonObject* const error = json_find_object(failed, "error");
+    return error == nullptr ? boost::json::serialize(failed) : error_from_json(*error).to_string();
+  }
+
   /// A new incarnation from what was cut.
   void restore(const std::filesystem::path& images) {
     call({{"op", "destroy"}});
@@ -145,6 +162,10 @@ class PodTest : public testing::Test {
 
   static std::filesystem::path init_program() {
     return std::filesystem::read_symlink("/proc/self/exe").parent_path().parent_path().parent_path() / "bin/cacs-init";
+  }
+
+  static std::string program(const std::string& name) {
+    return init_program().parent_path().parent_path() / "programs" / name;
   }
 
   std::filesystem::path state_;
@@ -193,6 +214,77 @@ TEST_F(PodTest, SavedKilledAndBroughtBack) {
   ASSERT_TRUE(wait_for_output("tick " + std::to_string(split(saved, '\n').size() + 5) + "\n"));
   int expected = 0;
   for (const auto& line : split(trim(log_text()), '\n')) EXPECT_EQ(line, "tick " + std::to_string(expected++));
+}
+
+TEST_F(PodTest, AUnixSocketThatIsConnectedWithOneOutsideIsRefusedByName) {
+  const auto shared = state_ / "shared";
+  ASSERT_TRUE(make_directories(shared).ok());
+  const UniqueFd listener(::socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_un at{};
+  at.sun_family = AF_UNIX;
+  const std::string path = (shared / "socket").string();
+  ASSERT_LT(path.size(), sizeof at.sun_path);
+  path.copy(at.sun_path, path.size());
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&at), sizeof at), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  spec_.mounts = {{.source = shared.string(), .target = "/shared"}};
+  spec_.reset_external_connections = true;
+  spec_.command = {"python3", "-c",
+                   "import socket, time\n"
+                   "s = socket.socket(socket.AF_UNIX)\n"
+                   "s.connect('/shared/socket')\n" +
+                       kTicks};
+  start_shim();
+  call({{"op", "start"}});
+  ASSERT_TRUE(wait_for_output("tick 1\n"));
+  constexpr std::string_view kWhy = "a unix socket with a process outside the pod";
+  std::string why = refused_cut("c1");
+  EXPECT_NE(why.find(kWhy), std::string::npos) << why;
+  const UniqueFd accepted(::accept4(listener.get(), nullptr, nullptr, SOCK_CLOEXEC));
+  ASSERT_TRUE(accepted.valid());
+  why = refused_cut("c2");
+  EXPECT_NE(why.find(kWhy), std::string::npos) << why;
+  EXPECT_NE(why.find(path), std::string::npos) << why;
+  ASSERT_TRUE(wait_for_output("tick " + std::to_string(split(log_text(), '\n').size() + 5) + "\n"));
+}
+
+TEST_F(PodTest, AConnectionThatNobodyHasAcceptedIsRefusedByName) {
+  spec_.command = {"python3", "-c",
+                   "import socket, time\n"
+                   "l = socket.create_server(('127.0.0.1', 7000))\n"
+                   "c = socket.create_connection(('127.0.0.1', 7000))\n" +
+                       kTicks};
+  start_shim();
+  call({{"op", "start"}});
+  ASSERT_TRUE(wait_for_output("tick 1\n"));
+  const std::string why = refused_cut("c1");
+  EXPECT_NE(why.find("a connection waits to be accepted"), std::string::npos) << why;
+  ASSERT_TRUE(wait_for_output("tick " + std::to_string(split(log_text(), '\n').size() + 5) + "\n"));
+}
+
+/// As many as meet: in which order the engine makes the two ends of one is not ours to say.
+TEST_F(PodTest, ConnectionsInsideWithFullBuffersAreBroughtBack) {
+  const std::string stream = program("stream");
+  std::string script;
+  for (int port = 7001; port <= 7004; ++port) {
+    const std::string ends = std::to_string(port) + " 24";
+    script += stream + " serve " + ends + " & " + stream + " connect 127.0.0.1 " + ends + " & ";
+  }
+  spec_.command = {"sh", "-c", script + "wait"};
+  start_shim();
+  call({{"op", "start"}});
+  ASSERT_TRUE(wait_for_output("connect: 3 MiB\n"));
+  const auto images = cut("c1");
+  restore(images);
+  ASSERT_FALSE(HasFailure());
+  events_.take("exited");  // of what was saved
+  events_.take("exited", seconds(120));
+  const std::string out = log_text() + read_text_file(layout().upper() / ".cacs/log/stderr").value();
+  for (const std::string side : {"serve", "connect"}) {
+    std::size_t ended = 0;
+    for (const auto& line : split(out, '\n')) ended += line == side + ": result ok" ? 1U : 0U;
+    EXPECT_EQ(ended, 4U) << side << "\n" << out;
+  }
 }
 
 TEST_F(PodTest, AnAbortedCutLeavesTheProgramRunning) {
