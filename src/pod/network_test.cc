@@ -1,8 +1,14 @@
 #include "pod/network.h"
 
+#include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
 
 #include <string>
+
+#include "base/fd.h"
+#include "base/io.h"
 
 namespace cacs::pod {
 namespace {
@@ -30,6 +36,30 @@ TEST(OutsideConnections, AreThoseWhoseOtherEndIsInNoPodOfTheApplication) {
 TEST(OutsideConnections, LinesThatAreNoConnectionsArePassedOver) {
   EXPECT_TRUE(parse_outside_connections("", false, "10.77.0.1", 16).empty());
   EXPECT_TRUE(parse_outside_connections("heading\nrubbish\n0: x y z\n", false, "10.77.0.1", 16).empty());
+}
+
+TEST(OutsideConnections, AreNotLookedForWhereNoSocketCanBeOne) {
+  const std::string none = "sockets: used 11\nTCP: inuse 0 orphan 0 tw 0 alloc 7 mem 0\nUDP: inuse 3 mem 0\n";
+  const std::string none6 = "TCP6: inuse 0\nUDP6: inuse 2\n";
+  EXPECT_FALSE(may_have_connections(none, none6));
+  EXPECT_FALSE(may_have_connections(none, ""));  // a kernel without IPv6
+  EXPECT_TRUE(may_have_connections("TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 0\n", none6));
+  EXPECT_TRUE(may_have_connections("TCP: inuse 0 orphan 0 tw 2 alloc 1 mem 0\n", none6));
+  EXPECT_TRUE(may_have_connections(none, "TCP6: inuse 10\n"));
+  EXPECT_TRUE(may_have_connections(none, "UDP6: inuse 0\n"));
+  EXPECT_TRUE(may_have_connections("", none6));
+  EXPECT_TRUE(may_have_connections("TCP: inuse\n", none6));
+}
+
+TEST(OutsideConnections, AreFoundInThisVeryNamespace) {
+  const UniqueFd listener(::socket(AF_INET, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  sockaddr_in address{};
+  address.sin_family = AF_INET;
+  address.sin_addr.s_addr = htonl(INADDR_LOOPBACK);
+  ASSERT_EQ(::bind(listener.get(), reinterpret_cast<const sockaddr*>(&address), sizeof address), 0);
+  ASSERT_EQ(::listen(listener.get(), 1), 0);
+  const auto read = [](const char* name) { return read_text_file(std::string("/proc/self/net/") + name).value(); };
+  EXPECT_TRUE(may_have_connections(read("sockstat"), read("sockstat6")));
 }
 
 }  // namespace

@@ -93,7 +93,7 @@ Status Shim::op_cut(const JsonObject& message) {
   CACS_ASSIGN(const std::string images, json_string(message, "images"));
   CACS_TRY(check_outside());
   // The death of an engine is the death of one process. What it has forked is found by the group.
-  CACS_ASSIGN(engine_group_, PodCgroup::create(cgroup_name() + kEngineGroup, {}));
+  CACS_ASSIGN(engine_group_, PodCgroup::create_plain(cgroup_name() + kEngineGroup));
   if (link_) {
     Status parted = link_->quiesce(std::chrono::seconds(5));
     link_.reset();
