@@ -8,7 +8,7 @@ processor time that server, agents and shims took for it, and what it takes on t
 there are engines. With --scripts the engine speaks through the action script, as CRIU does: a process for each of four
 actions more. Needs root.
 
-  bench/cut_bench.py [--pods 1,2,4,8,16,32] [--nodes 1,2,4] [--rounds 15] [--scripts] [--out build/bench]
+  bench/cut_bench.py [--pods 1,2,4,8,16,32] [--nodes 1,2,4] [--rounds 15] [--scripts] [--prefer] [--out build/bench]
 """
 import argparse
 import json
@@ -55,6 +55,16 @@ class Meter:
         nodes = os.path.join(server.state, "nodes")
         self.pids = {"server": [server.process.pid], "agents": pids_below(nodes, "agent.pid"), "shims": pids_below(nodes, "shim.json")}
 
+    def prefer(self, wanted):
+        """Before whatever else runs on the machine, or no longer: pods cannot be made meanwhile."""
+        policy, priority = (os.SCHED_RR, 1) if wanted else (os.SCHED_OTHER, 0)
+        for pid in [pid for pids in self.pids.values() for pid in pids]:
+            for thread in os.listdir(f"/proc/{pid}/task"):
+                try:
+                    os.sched_setscheduler(int(thread), policy, os.sched_param(priority))
+                except ProcessLookupError:
+                    continue  # it has ended
+
     def read(self):
         return {name: sum(processor_ms(pid) for pid in pids) for name, pids in self.pids.items()}
 
@@ -71,6 +81,8 @@ def measure(server, engine, pods, options):
     for _ in range(2):
         server.checkpoint(application)  # the first one reads everything
     meter = Meter(server)
+    if options.prefer:
+        meter.prefer(True)
     rounds = []
     for _ in range(options.rounds):
         time.sleep(0.3)
@@ -80,6 +92,8 @@ def measure(server, engine, pods, options):
         wall = 1000 * (time.monotonic() - begun)
         after = meter.read()
         rounds.append({"checkpoint_ms": wall, "timings": checkpoint["timings"], "processor_ms": {name: after[name] - before[name] for name in after}})
+    if options.prefer:
+        meter.prefer(False)
     server.call("DELETE", "/v1/coordinators/" + application)
     wait_for("its end", lambda: server.gone(application), 300)
     server.applications.remove(application)
@@ -120,6 +134,7 @@ def main():
     parser.add_argument("--nodes", default="1,2,4")
     parser.add_argument("--rounds", type=int, default=15)
     parser.add_argument("--scripts", action="store_true", help="the engine starts a process for each action, as CRIU does")
+    parser.add_argument("--prefer", action="store_true", help="the service goes before others: for a machine that is not idle")
     parser.add_argument("--out", default=os.path.join(ROOT, "build/bench"))
     options = parser.parse_args()
     counts = [int(word) for word in options.pods.split(",")]

@@ -14,6 +14,7 @@
 #include "base/log.h"
 #include "base/text.h"
 #include "net/netlink.h"
+#include "net/sock_diag.h"
 
 namespace cacs::pod {
 
@@ -168,7 +169,8 @@ std::vector<OutsideConnection> parse_outside_connections(const std::string& tabl
   return connections;
 }
 
-bool may_have_connections(const std::string& sockstat, const std::string& sockstat6) {
+bool may_have_connections(const std::string& sockstat, const std::string& sockstat6, bool v6) {
+  if (v6 && sockstat6.empty()) return false;
   // "TCP: inuse 3 orphan 0 tw 1 alloc 4 mem 1". What waits after its end (tw) may be half-closed and is of both families.
   const auto number = [](const std::string& text, std::string_view line_name, std::string_view key) {
     for (const auto& line : split(text, '\n')) {
@@ -180,17 +182,34 @@ bool may_have_connections(const std::string& sockstat, const std::string& sockst
     }
     return std::string();
   };
-  const bool none = number(sockstat, "TCP:", "inuse") == "0" && number(sockstat, "TCP:", "tw") == "0";
-  // Without IPv6 there is no such file.
-  return !none || (!sockstat6.empty() && number(sockstat6, "TCP6:", "inuse") != "0");
+  const std::string used = v6 ? number(sockstat6, "TCP6:", "inuse") : number(sockstat, "TCP:", "inuse");
+  return used != "0" || number(sockstat, "TCP:", "tw") != "0";
 }
 
-Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const PodSpec& spec) {
-  const std::string base = "/proc/" + std::to_string(init) + "/net/";
-  const auto sockstat = read_text_file(base + "sockstat");
-  const auto sockstat6 = read_text_file(base + "sockstat6");
-  const bool told = sockstat && (sockstat6 || sockstat6.error().code == ErrorCode::kNotFound);
-  if (told && !may_have_connections(*sockstat, sockstat6 ? *sockstat6 : "")) return std::vector<OutsideConnection>();
+namespace {
+
+/// Of one family, in the network namespace `space`.
+Status add_outside(int space, bool v6, const PodSpec& spec, std::vector<OutsideConnection>& found) {
+  std::uint32_t own = 0;
+  ::inet_pton(AF_INET, spec.address.c_str(), &own);
+  std::vector<net::TcpConnection> all;
+  CACS_TRY(net::in_network(space, [&]() -> Status {
+    CACS_ASSIGN(all, net::tcp_connections(v6));
+    return {};
+  }));
+  const auto endpoint = [](const net::TcpEndpoint& from) {
+    return Endpoint{.words = from.words, .port = from.port, .valid = true};
+  };
+  for (const auto& each : all) {
+    const Endpoint remote = endpoint(each.remote);
+    if (is_inside(remote, v6, own, spec.prefix)) continue;
+    found.push_back({v6 ? "tcp6" : "tcp", show(endpoint(each.local), v6), show(remote, v6), each.inode});
+  }
+  return {};
+}
+
+/// For a kernel that does not answer otherwise.
+Result<std::vector<OutsideConnection>> read_tables(const std::string& base, const PodSpec& spec) {
   CACS_ASSIGN(const std::string v4, read_text_file(base + "tcp"));
   auto connections = parse_outside_connections(v4, false, spec.address, spec.prefix);
   if (const auto v6 = read_text_file(base + "tcp6"); v6) {
@@ -199,6 +218,24 @@ Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const Pod
     }
   }
   return connections;
+}
+
+}  // namespace
+
+Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const PodSpec& spec) {
+  const std::string base = "/proc/" + std::to_string(init) + "/net/";
+  const auto sockstat = read_text_file(base + "sockstat");
+  const auto sockstat6 = read_text_file(base + "sockstat6");
+  const bool told = sockstat && (sockstat6 || sockstat6.error().code == ErrorCode::kNotFound);
+  const std::string ipv6 = sockstat6 ? *sockstat6 : "";
+  const bool v4 = !told || may_have_connections(*sockstat, ipv6, false);
+  const bool v6 = !told || may_have_connections(*sockstat, ipv6, true);
+  std::vector<OutsideConnection> found;
+  if (!v4 && !v6) return found;
+  CACS_ASSIGN(const UniqueFd space, open_file("/proc/" + std::to_string(init) + "/ns/net", O_RDONLY));
+  Status asked = v4 ? add_outside(space.get(), false, spec, found) : ok_status();
+  if (asked && v6) asked = add_outside(space.get(), true, spec, found);
+  return asked ? Result<std::vector<OutsideConnection>>(std::move(found)) : read_tables(base, spec);
 }
 
 }  // namespace cacs::pod

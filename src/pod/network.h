@@ -60,9 +60,10 @@ struct OutsideConnection {
   std::uint64_t inode = 0;  ///< of the socket: who holds it is found by it
 };
 
-/// Whether a network namespace has TCP sockets of either family that may be connections, from /proc/PID/net/sockstat and
-/// sockstat6: to list them takes the kernel a walk over the machine's whole table. True for what cannot be read. Pure.
-bool may_have_connections(const std::string& sockstat, const std::string& sockstat6);
+/// Whether a network namespace has TCP sockets of a family that may be connections, from /proc/PID/net/sockstat and
+/// sockstat6 (empty: the kernel has no IPv6): to list them takes the kernel a walk over the machine's whole table. True
+/// for what cannot be understood. Pure.
+bool may_have_connections(const std::string& sockstat, const std::string& sockstat6, bool v6);
 
 /// Established (or half-open) TCP connections whose other end is outside the pod, from /proc/PID/net/tcp and tcp6. Pure
 /// parser of the kernel's table; `own_address` and loopback are inside.
