@@ -1,9 +1,9 @@
 /* An engine that does nothing, in the place of CRIU (CACS_CRIU): what a checkpoint then takes is the service's own.
  *
  *   null_engine --version | check     as an engine that works
- *   null_engine dump ...              says that the tasks are frozen and dumped, waits for the verdict, and ends; no task
- *                                     is touched. Leaves the one image that the agent looks into, without an entry.
- *   null_engine start N               prints how many milliseconds N starts of itself take on this machine, all at once
+ *   null_engine dump ...              says that the tasks are frozen and dumped, waits for the verdict, and ends; no
+ * task is touched. Leaves the one image that the agent looks into, without an entry. null_engine start N prints how
+ * many milliseconds N starts of itself take on this machine, all at once
  *
  * Called by a name that ends in "-scripts" it speaks through the action script as CRIU does, a process for each action.
  */

@@ -1,8 +1,8 @@
 /* Holds memory and a file, and changes a known share of both when it is told to.
  *
  *   rewriter MEMORY-MIB FILE FILE-MIB PERCENT
- * fills both with what does not compress and is nobody else's, prints "ready"; at SIGUSR1 writes PERCENT % of the pages of
- * memory anew, no page twice, spread over all of it, and as much of the file in one stretch; prints "changed N"
+ * fills both with what does not compress and is nobody else's, prints "ready"; at SIGUSR1 writes PERCENT % of the pages
+ * of memory anew, no page twice, spread over all of it, and as much of the file in one stretch; prints "changed N"
  */
 #define _GNU_SOURCE
 #include <fcntl.h>

@@ -20,8 +20,8 @@ bool names_checkpoint(EventKind kind) {
   return kind == EventKind::kTimer || kind == EventKind::kTimeLimit || kind == EventKind::kCheckpointRequested;
 }
 
-/// All pods are frozen, and are not to wait for a disk: that they are to be thawed is not stored where a server that starts
-/// does not care whether it was.
+/// All pods are frozen, and are not to wait for a disk: that they are to be thawed is not stored where a server that
+/// starts does not care whether it was.
 bool acts_at_once(const Record& record, const Event& event, const Transition& next) {
   return event.kind == EventKind::kCutPrepared && next.notes.empty() && recovers_alike(record.state, next.state);
 }
@@ -45,7 +45,8 @@ void note_cut_time(Record& record, const Event& event) {
   if (details == record.details.end()) return;
   const auto passed = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - record.cut_begun);
   // One decimal: whole milliseconds are too coarse for what takes a few of them.
-  add_timings(details->second.said, {{prepared ? "prepare_ms" : "coordination_ms", std::round(passed.count() * 10) / 10}});
+  add_timings(details->second.said,
+              {{prepared ? "prepare_ms" : "coordination_ms", std::round(passed.count() * 10) / 10}});
 }
 
 }  // namespace

@@ -41,8 +41,8 @@ UniqueFd open_v2_group(const std::filesystem::path& directory) {
   return UniqueFd(::open(directory.c_str(), O_RDONLY | O_DIRECTORY | O_CLOEXEC));
 }
 
-/// fork() into a cgroup v2. To join one takes the kernel many milliseconds, as all of the machine's tasks have to agree to
-/// a move; to begin in one takes nothing. Kernels before 5.7 cannot: -1.
+/// fork() into a cgroup v2. To join one takes the kernel many milliseconds, as all of the machine's tasks have to agree
+/// to a move; to begin in one takes nothing. Kernels before 5.7 cannot: -1.
 pid_t fork_into(int group) {
   struct clone_args arguments {};
   arguments.flags = CLONE_INTO_CGROUP;

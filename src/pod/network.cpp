@@ -171,7 +171,8 @@ std::vector<OutsideConnection> parse_outside_connections(const std::string& tabl
 
 bool may_have_connections(const std::string& sockstat, const std::string& sockstat6, bool v6) {
   if (v6 && sockstat6.empty()) return false;
-  // "TCP: inuse 3 orphan 0 tw 1 alloc 4 mem 1". What waits after its end (tw) may be half-closed and is of both families.
+  // "TCP: inuse 3 orphan 0 tw 1 alloc 4 mem 1". What waits after its end (tw) may be half-closed and is of both
+  // families.
   const auto number = [](const std::string& text, std::string_view line_name, std::string_view key) {
     for (const auto& line : split(text, '\n')) {
       const auto words = split(line, ' ');

@@ -34,8 +34,8 @@ std::int64_t monotonic_us() {
       .count();
 }
 
-/// It has to outlive this shim, and no more than that: when the machine itself has ended no task is in doubt. So nothing
-/// is waited for but the write.
+/// It has to outlive this shim, and no more than that: when the machine itself has ended no task is in doubt. So
+/// nothing is waited for but the write.
 Status note_cut(const std::filesystem::path& path, const std::string& checkpoint) {
   CACS_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
   return write_full(fd.get(), boost::json::serialize(JsonObject{{"checkpoint", checkpoint}}))

@@ -46,8 +46,8 @@ net::ClientOptions options_for(const std::filesystem::path& socket) {
   return options;
 }
 
-/// A cut calls for each pod of a node at once, and once more while they are frozen: then no connection should have to be
-/// made, and its certificates proved.
+/// A cut calls for each pod of a node at once, and once more while they are frozen: then no connection should have to
+/// be made, and its certificates proved.
 net::ClientOptions keep_connections(net::ClientOptions options) {
   options.kept_connections = 64;
   return options;
