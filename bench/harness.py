@@ -33,16 +33,17 @@ def wait_for(what, done, limit=120):
 
 
 class Server:
-    """`cacs server` with its state below `directory`; `listen` is one more address for it, `nodes` how many it has."""
+    """`cacs server` with its state below `directory`; `listen` is one more address for it, `nodes` how many it has,
+    `engine` what it saves programs with."""
 
-    def __init__(self, directory, listen=None, nodes=1):
+    def __init__(self, directory, listen=None, nodes=1, engine=CRIU):
         self.nodes = nodes
         self.state = os.path.join(directory, "state")
         self.socket = os.path.join(directory, "api.sock")
         self.log = open(os.path.join(directory, "server.log"), "wb")
         addresses = ["--listen", "unix:" + self.socket] + (["--listen", listen] if listen else [])
         self.process = subprocess.Popen([CACS, "server", "--state", self.state, "--local-nodes", str(nodes)] + addresses, stdout=self.log,
-                                        stderr=self.log, env=dict(os.environ, CACS_CRIU=CRIU))
+                                        stderr=self.log, env=dict(os.environ, CACS_CRIU=engine))
         wait_for("the server", lambda: os.path.exists(self.socket))
         self.applications = []
 
@@ -131,3 +132,32 @@ def plot(out, name, title, medians, unit):
     with open(os.path.join(out, name + ".svg"), "w") as file:
         file.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="640" height="150" font-family="sans-serif" font-size="14">'
                    f'<text x="10" y="24" font-weight="bold">{title}</text>{bars}</svg>\n')
+
+
+def plot_lines(path, title, counts, series, digits=1):
+    """A line for each of `series`, {name: (colour, [a value for each of `counts`, or None])}, as SVG; what is counted
+    is spaced evenly."""
+    width, height, left, right, top = 640, 360, 70, 150, 40
+    highest = max(value for _, values in series.values() for value in values if value is not None)
+
+    def place(index, value):
+        x = left + (width - left - right) * (index / max(1, len(counts) - 1))
+        return x, top + (height - top - 50) * (1 - value / highest)
+
+    parts = []
+    for step in range(6):
+        _, y = place(0, highest * step / 5)
+        parts.append(f'<line x1="{left}" x2="{width - right}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>'
+                     f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{highest * step / 5:.{digits}f}</text>')
+    for index, count in enumerate(counts):
+        x, y = place(index, 0)
+        parts.append(f'<text x="{x:.0f}" y="{y + 20:.0f}" text-anchor="middle">{count}</text>')
+    for name, (colour, values) in series.items():
+        points = [place(index, value) for index, value in enumerate(values) if value is not None]
+        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="' +
+                     " ".join(f"{x:.1f},{y:.1f}" for x, y in points) + '"/>')
+        parts.append(f'<text x="{points[-1][0] + 10:.0f}" y="{points[-1][1] + 4:.0f}" fill="{colour}">{name}</text>')
+    with open(path, "w") as file:
+        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="13">'
+                   f'<rect width="100%" height="100%" fill="#fff"/><text x="{left}" y="20" font-weight="bold">{title}</text>'
+                   f'{"".join(parts)}</svg>\n')

@@ -16,7 +16,7 @@ import statistics
 import tempfile
 import time
 
-from harness import PROGRAMS, ROOT, Server, wait_for, write_result
+from harness import PROGRAMS, ROOT, Server, plot_lines, wait_for, write_result
 
 MEMORY = os.path.join(PROGRAMS, "memory")
 CUT_PHASES = ["presync_ms", "lock_ms", "dump_ms", "snapshot_ms", "barrier_ms", "frozen_ms", "store_ms"]
@@ -95,34 +95,11 @@ def medians(rounds):
 
 
 def plot(path, results):
-    """Seconds against pods, both logarithmic scales by doubling: a line for each act."""
-    width, height, left, top = 640, 360, 70, 40
-    acts = {"submit": "#22aa77", "checkpoint": "#cc6622", "restart": "#3366cc"}
+    """Seconds against pods: a line for each act."""
     counts = sorted(results)
-    longest = max(results[count][act]["wall_ms"] for count in counts for act in acts) / 1000
-
-    def place(index, seconds):
-        x = left + (width - left - 120) * (index / max(1, len(counts) - 1))
-        return x, top + (height - top - 50) * (1 - seconds / longest)
-
-    parts = []
-    for step in range(6):
-        seconds = longest * step / 5
-        _, y = place(0, seconds)
-        parts.append(f'<line x1="{left}" x2="{width - 120}" y1="{y:.0f}" y2="{y:.0f}" stroke="#ddd"/>'
-                     f'<text x="{left - 8}" y="{y + 4:.0f}" text-anchor="end">{seconds:.1f}</text>')
-    for index, count in enumerate(counts):
-        x, y = place(index, 0)
-        parts.append(f'<text x="{x:.0f}" y="{y + 20:.0f}" text-anchor="middle">{count}</text>')
-    for act, colour in acts.items():
-        points = [place(index, results[count][act]["wall_ms"] / 1000) for index, count in enumerate(counts)]
-        parts.append(f'<polyline fill="none" stroke="{colour}" stroke-width="2" points="' +
-                     " ".join(f"{x:.1f},{y:.1f}" for x, y in points) + '"/>')
-        parts.append(f'<text x="{points[-1][0] + 10:.0f}" y="{points[-1][1] + 4:.0f}" fill="{colour}">{act}</text>')
-    with open(path, "w") as file:
-        file.write(f'<svg xmlns="http://www.w3.org/2000/svg" width="{width}" height="{height}" font-family="sans-serif" font-size="13">'
-                   f'<rect width="100%" height="100%" fill="#fff"/><text x="{left}" y="20" font-weight="bold">seconds against '
-                   f'pods</text>{"".join(parts)}</svg>\n')
+    acts = {"submit": "#22aa77", "checkpoint": "#cc6622", "restart": "#3366cc"}
+    plot_lines(path, "seconds against pods", counts,
+               {act: (colour, [results[count][act]["wall_ms"] / 1000 for count in counts]) for act, colour in acts.items()})
 
 
 def main():

@@ -4,7 +4,7 @@ set -euo pipefail
 cd "$(dirname "$0")/.."
 export CACS_CRIU=$PWD/build/engine/criu/bin/criu
 scripts/build.sh release cacs programs delta_bench image_series versions_tool scale_tool compression_bench \
-  repository_bench
+  repository_bench null_engine rewriter
 mkdir -p build/bench
 work=$(mktemp -d /tmp/cacs-bench-XXXXXX)
 trap 'rm -rf "$work"' EXIT
@@ -20,6 +20,12 @@ measure bench/frozen_bench.py --mib 512 --delta-files 20000
 section "Submission, checkpoint and restart against the number of pods (CACS, Figure 3 and Table 2)"
 measure bench/pods_bench.py
 measure bench/pods_bench.py --nodes 2 --pods 2,4,8,16
+section "The coordination of a checkpoint, with an engine that does nothing, against 10 ms + 2 ms * log2(pods)"
+measure bench/cut_bench.py
+section "Four successive checkpoints (BlobCR, Figure 5)"
+measure bench/successive_bench.py
+section "HPL with and without checkpoints (Okorafor, VI)"
+measure bench/hpl_bench.py
 section "What storing a checkpoint costs the program, against itself before"
 measure bench/thaw_bench.py
 section "The server, idle and asked, against its own floor"

@@ -2,9 +2,12 @@
 
 #include <gtest/gtest.h>
 
+#include <thread>
+
 #include "agent/exports.h"
 #include "base/io.h"
 #include "base/uuid.h"
+#include "repository/keys/key_file.h"
 #include "repository/test_support.h"
 #include "repository/unlock.h"
 #include "transfer/framing.h"
@@ -72,7 +75,7 @@ class AdoptionTest : public testing::Test {
     ASSERT_EQ(manifest->pieces.size(), pods.size());
     for (std::size_t i = 0; i < pods.size(); ++i) {
       EXPECT_EQ(manifest->pieces[i].label, pods[i]);
-      EXPECT_EQ(manifest->pieces[i].meta.at("of"), pods[i]);
+      EXPECT_EQ(manifest->pieces[i].meta.at("of"), Json(pods[i]));
       const auto* blob = transfer::find_entry(*manifest, pods[i] + "/images/inventory.img");
       ASSERT_NE(blob, nullptr);
       EXPECT_EQ(repository::read_text(other_->repository(), *blob).value(), content_of(pods[i]));
@@ -176,10 +179,13 @@ TEST_F(AdoptionTest, ATicketIsForOnePodOfOneCheckpoint) {
   EXPECT_EQ(exports.permit(new_uuid(), "pod-0").error().code, ErrorCode::kNotFound);
   EXPECT_EQ(exports.permit("../../etc", "pod-0").error().code, ErrorCode::kInvalidArgument);
   std::string wire;
-  ASSERT_TRUE(exports.send(*permitted, [&](std::string_view text) -> Status {
-                wire += text;
-                return {};
-              }).ok());
+  ASSERT_TRUE(exports
+                  .send(*permitted,
+                        [&](std::string_view text) -> Status {
+                          wire += text;
+                          return {};
+                        })
+                  .ok());
   std::string bytes;
   transfer::FrameReader frames([&](std::span<const std::byte> part) -> Status {
     bytes.append(reinterpret_cast<const char*>(part.data()), part.size());

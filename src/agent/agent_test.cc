@@ -4,6 +4,7 @@
 #include "agent/compatibility.h"
 #include "agent/event_queue.h"
 #include "base/base64.h"
+#include "transfer/tokens.h"
 
 namespace cacs::agent {
 namespace {

@@ -20,6 +20,14 @@ using std::chrono::milliseconds;
 constexpr std::int64_t kCutDeadlineMs = 120'000;  // then the shim thaws by itself
 constexpr milliseconds kWatchWait{2'000};
 
+/// Of each of a pod's times the application has waited for the pod that took longest.
+void take_longest(const JsonObject& said, JsonObject& timings) {
+  for (const auto& each : said) {
+    if (!each.value().is_int64()) continue;
+    timings[each.key()] = std::max(each.value().get_int64(), json_int_or(timings, each.key(), 0));
+  }
+}
+
 }  // namespace
 
 ActionResult Run::begin_cut() {
@@ -90,6 +98,7 @@ ActionResult Run::thaw() {
 
 ActionResult Run::store() {
   ActionResult out = result(EventKind::kCutStored);
+  JsonObject timings;
   for (int pod = 0; pod < pods(); ++pod) {
     for (;;) {
       const auto agent = agent_of(pod);
@@ -103,7 +112,7 @@ ActionResult Run::store() {
       const std::string phase = json_string_or(*cut, "phase", "");
       if (phase == "STORED") {
         out.event.pieces.push_back(json_string_or(*cut, "piece", ""));
-        if (const JsonObject* timings = json_find_object(*cut, "timings")) out.details["timings"] = *timings;
+        if (const JsonObject* said = json_find_object(*cut, "timings")) take_longest(*said, timings);
         break;
       }
       if (phase != "STORING" || context_.cancelled.stop_requested()) {
@@ -113,6 +122,7 @@ ActionResult Run::store() {
       }
     }
   }
+  out.details["timings"] = std::move(timings);
   return out;
 }
 

@@ -103,7 +103,11 @@ JsonObject FakeNode::view(const std::string& uid, const Pod& pod) {
 }
 
 JsonObject FakeNode::cut_view(const std::string& checkpoint, const Cut& cut) {
-  JsonObject object{{"checkpoint", checkpoint}, {"uid", cut.uid}, {"phase", cut.phase}, {"timings", JsonObject{}}};
+  const bool slow = cut.uid.ends_with(".pod-1");
+  JsonObject object{{"checkpoint", checkpoint},
+                    {"uid", cut.uid},
+                    {"phase", cut.phase},
+                    {"timings", JsonObject{{"snapshot_ms", slow ? 70 : 30}}}};
   if (cut.phase == "STORED") object["piece"] = checkpoint + "/" + cut.uid;
   return object;
 }

@@ -308,6 +308,10 @@ State initial_state(const Policy& policy);
 
 Transition step(const State& state, const Event& event, Mutation mutation = Mutation::kNone);
 
+/// Whether a driver that starts anew comes to the same state from either of them: of the second nothing is lost when
+/// only the first was made durable.
+bool recovers_alike(const State& one, const State& other);
+
 /// All that has to be under way in this state.
 std::vector<Action> wanted(const State& state);
 bool is_wanted(const State& state, const Action& action);

@@ -44,8 +44,10 @@ void Simulation::apply(const Event& event) {
     return each.phase == CheckpointPhase::kAvailable && each.incarnation == memory_.incarnation;
   });
   if (died && !saved && find_checkpoint(memory_, memory_.source) != nullptr) ++deaths_[memory_.source];
-  if (!(fault_ == DriverFault::kSkipPersist && chance(10))) durable_ = next.state;
-  if (!calm_ && chance(1)) return crash();  // durable, nothing done yet
+  const bool at_once = event.kind == EventKind::kCutPrepared && recovers_alike(memory_, next.state);
+  const bool skipped = fault_ == DriverFault::kSkipPersist && chance(10);
+  if (!at_once && !skipped) durable_ = next.state;
+  if (!calm_ && chance(1)) return crash();  // nothing done yet
   memory_ = next.state;
   dispatch(next.actions);
 }
@@ -110,7 +112,8 @@ void Simulation::dispatch(const std::vector<Action>& actions) {
 
 void Simulation::start_ready() {
   for (Action& action : lanes_.take(memory_)) {
-    if (!is_wanted(durable_, action)) broken("an action was started that the durable state does not want");
+    const bool known = is_wanted(durable_, action) || (is_wanted(memory_, action) && recovers_alike(durable_, memory_));
+    if (!known) broken("an action was started that the durable state does not want");
     running_.push_back({std::move(action), std::nullopt});
   }
 }

@@ -5,7 +5,7 @@
 //  3. never two live copies: no pod starts while one of another incarnation is alive;
 //  4. no state without a way out: once failures stop, every run comes to rest, and deletion ends in GONE;
 //  5. events of an older incarnation change nothing, and neither do refused requests;
-//  6. only what the durable state wants is ever done;
+//  6. only what the durable state wants is ever done, or what a state wants that a restart takes for the same;
 //  7. restarts without progress stay within max_attempts;
 //  8. nothing is torn down for a restart that a user asked for before its checkpoint was found sound;
 //  9. an application is not given up for a failure of its command that the death of another pod had brought about;
@@ -53,6 +53,30 @@ TEST(LifecycleSimulation, TheSameSeedGivesTheSameRun) {
     two.run();
     EXPECT_EQ(one.trace(), two.trace()) << seed;
   }
+}
+
+/// Only of the thaw a server that starts does not need to have been told.
+TEST(LifecycleSimulation, OnlyTheThawNeedNotBeStored) {
+  State state = initial_state({});
+  state.phase = Phase::kRunning;
+  state.nodes = NodesStatus::kHeld;
+  state.incarnation = 1;
+  state.pods = {{.status = PodStatus::kRunning, .incarnation = 1, .exit = {}}};
+  state.checkpoints = {{.id = "c", .incarnation = 1, .problem = {}, .problem_type = {}}};
+  state.cut = Cut{.checkpoint = "c", .requester = {}, .pieces = {}};
+  const auto after = [](const State& before, EventKind kind) {
+    return step(before, {.kind = kind, .checkpoint = "c", .pieces = {"p"}}).state;
+  };
+  const State thawing = after(state, EventKind::kCutPrepared);
+  ASSERT_EQ(thawing.cut->stage, CutStage::kThawing);
+  EXPECT_TRUE(recovers_alike(state, thawing));
+  const State storing = after(thawing, EventKind::kCutThawed);
+  ASSERT_EQ(storing.cut->stage, CutStage::kStoring);
+  EXPECT_FALSE(recovers_alike(thawing, storing));
+  const State committing = after(storing, EventKind::kCutStored);
+  ASSERT_EQ(committing.cut->stage, CutStage::kCommitting);
+  EXPECT_FALSE(recovers_alike(storing, committing));
+  EXPECT_FALSE(recovers_alike(committing, after(committing, EventKind::kCommitted)));
 }
 
 /// The number of schedules until a planted fault is found; 0: it is not.

@@ -170,6 +170,11 @@ Transition step(const State& state, const Event& event, Mutation mutation) {
   return out;
 }
 
+bool recovers_alike(const State& one, const State& other) {
+  const Event recovered{.kind = EventKind::kRecovered};
+  return step(one, recovered).state == step(other, recovered).state;
+}
+
 State initial_state(const Policy& policy) {
   State state;
   state.policy = policy;

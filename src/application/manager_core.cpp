@@ -3,6 +3,7 @@
 #include <fmt/format.h>
 
 #include <algorithm>
+#include <cmath>
 #include <utility>
 
 #include "base/log.h"
@@ -19,9 +20,34 @@ bool names_checkpoint(EventKind kind) {
   return kind == EventKind::kTimer || kind == EventKind::kTimeLimit || kind == EventKind::kCheckpointRequested;
 }
 
+/// All pods are frozen, and are not to wait for a disk: that they are to be thawed is not stored where a server that
+/// starts does not care whether it was.
+bool acts_at_once(const Record& record, const Event& event, const Transition& next) {
+  return event.kind == EventKind::kCutPrepared && next.notes.empty() && recovers_alike(record.state, next.state);
+}
+
 bool at_end(Phase phase) { return phase == Phase::kCompleted || phase == Phase::kError || phase == Phase::kSuspended; }
 
 bool differs(const Checkpoint& a, const Checkpoint* b) { return b == nullptr || !(a == *b); }
+
+/// What was measured before stays beside what is new.
+void add_timings(JsonObject& said, const JsonObject& more) {
+  Json& timings = said["timings"];
+  if (!timings.is_object()) timings = JsonObject{};
+  for (const auto& each : more) timings.as_object()[each.key()] = each.value();
+}
+
+/// The cut as the server sees it: from its first command until all pods were frozen, and until all of them ran again.
+void note_cut_time(Record& record, const Event& event) {
+  const bool prepared = event.kind == EventKind::kCutPrepared;
+  if (!prepared && event.kind != EventKind::kCutThawed) return;
+  const auto details = record.details.find(event.checkpoint);
+  if (details == record.details.end()) return;
+  const auto passed = std::chrono::duration<double, std::milli>(std::chrono::steady_clock::now() - record.cut_begun);
+  // One decimal: whole milliseconds are too coarse for what takes a few of them.
+  add_timings(details->second.said,
+              {{prepared ? "prepare_ms" : "coordination_ms", std::round(passed.count() * 10) / 10}});
+}
 
 }  // namespace
 
@@ -64,7 +90,9 @@ Status Manager::Core::apply(Record& record, const Event& given, std::vector<data
   const bool changed = !(next.state == record.state);
   const auto finished = settle_operations(record, next);
   const auto logs = logs_after(record, next.state, event);
-  if (changed || logs != record.logs || !extra.empty() || !next.notes.empty() || !finished.empty()) {
+  if (extra.empty() && finished.empty() && logs == record.logs && acts_at_once(record, event, next)) {
+    record.state = next.state;
+  } else if (changed || logs != record.logs || !extra.empty() || !next.notes.empty() || !finished.empty()) {
     const State before = std::exchange(record.state, next.state);
     const Record saved = record;  // without what is going on, which does not change here
     record.logs = logs;
@@ -361,6 +389,7 @@ void Manager::Core::start_ready(Record& record) {
 void Manager::Core::run(Record& record, const Action& action) {
   const std::stop_source cancelled;
   record.running.emplace_back(action, cancelled);
+  if (action.kind == ActionKind::kBeginCut) record.cut_begun = std::chrono::steady_clock::now();
   ActionContext context;
   context.application = record.id;
   context.tenant = record.tenant;
@@ -396,11 +425,11 @@ void Manager::Core::finish(const std::string& application, const Action& action,
   if (!result.details.empty() && !action.checkpoint.empty()) {
     JsonObject& said = record->details[action.checkpoint].said;
     for (const auto& member : result.details) {
-      // What the cut measured stays beside what the commit adds.
-      if (member.key() == "timings" && member.value().is_object() && member.value().as_object().empty()) continue;
-      said[member.key()] = member.value();
+      if (member.key() != "timings") said[member.key()] = member.value();
     }
+    if (const JsonObject* timings = json_find_object(result.details, "timings")) add_timings(said, *timings);
   }
+  note_cut_time(*record, result.event);
   handle(application, result.event);
   if (Record* still = find(application)) start_ready(*still);
 }

@@ -63,6 +63,18 @@ TEST_F(ManagerNodesTest, EachNodeHasItsPodsAndItsPartOfACheckpoint) {
   remove(id);
 }
 
+TEST_F(ManagerNodesTest, TheTimesOfACheckpointAreThoseOfTheSlowestPodAndTheServersOwn) {
+  const std::string id = run();
+  const auto view = manager_->get_checkpoint({}, id, checkpoint(id).checkpoint);
+  ASSERT_TRUE(view.ok());
+  EXPECT_EQ(json_int_or(view->timings, "snapshot_ms", 0), 70);
+  ASSERT_TRUE(view->timings.contains("prepare_ms") && view->timings.contains("coordination_ms"));
+  const double prepared = view->timings.at("prepare_ms").to_number<double>();
+  EXPECT_GE(prepared, 0);
+  EXPECT_GE(view->timings.at("coordination_ms").to_number<double>(), prepared);
+  remove(id);
+}
+
 TEST_F(ManagerNodesTest, NoPartIsLeftWhenAnotherCannotBeCommitted) {
   const std::string id = run();
   const std::string good = checkpoint(id).checkpoint;

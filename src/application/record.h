@@ -60,7 +60,8 @@ struct Record {
   std::optional<std::int64_t> progress;  ///< of this incarnation
   ActionLanes lanes;
   std::vector<std::pair<Action, std::stop_source>> running;
-  std::optional<WallTime> limit_armed;  ///< when the timer for the time limit fires
+  std::optional<WallTime> limit_armed;              ///< when the timer for the time limit fires
+  std::chrono::steady_clock::time_point cut_begun;  ///< the last one: when its first command was sent
 };
 
 inline constexpr std::size_t kRecentEvents = 20;

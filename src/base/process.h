@@ -34,7 +34,7 @@ struct Command {
   std::vector<std::pair<int, int>> fds;         ///< (ours, theirs); stdin, stdout, stderr not named become /dev/null
   bool new_session = false;                     ///< setsid: not killed with our terminal
   bool die_with_parent = false;                 ///< SIGKILL when the spawning thread ends
-  std::vector<std::filesystem::path> cgroups;   ///< directories of cgroups that it joins before it is executed
+  std::vector<std::filesystem::path> cgroups;   ///< directories of cgroups that it is in before it is executed
 };
 
 /// A child process of ours. Its destructor kills and reaps it if it still runs, so that none leaks.

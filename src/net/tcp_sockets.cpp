@@ -58,6 +58,7 @@ int keep_socket(nl_msg* message, void* list) {
   socket.local.port = ntohs(found->id.idiag_sport);
   socket.remote.port = ntohs(found->id.idiag_dport);
   socket.interface = found->id.idiag_if;
+  socket.inode = found->idiag_inode;
   std::copy_n(found->id.idiag_cookie, 2, socket.cookie.begin());
   static_cast<std::vector<TcpSocket>*>(list)->push_back(socket);
   return NL_OK;
@@ -89,10 +90,10 @@ Status TcpSockets::list(bool v6, std::vector<TcpSocket>& sockets) {
   return {};
 }
 
-Result<std::vector<TcpSocket>> TcpSockets::connected() {
+Result<std::vector<TcpSocket>> TcpSockets::connected(bool v4, bool v6) {
   std::vector<TcpSocket> sockets;
-  CACS_TRY(list(false, sockets));
-  CACS_TRY(list(true, sockets));
+  if (v4) CACS_TRY(list(false, sockets));
+  if (v6) CACS_TRY(list(true, sockets));
   return sockets;
 }
 

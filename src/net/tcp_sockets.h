@@ -26,6 +26,7 @@ struct TcpSocket {
   TcpEnd local;
   TcpEnd remote;
   std::uint32_t interface = 0;            ///< that it is bound to; 0: none
+  std::uint32_t inode = 0;                ///< who holds it is found by it; 0: nobody does
   std::array<std::uint32_t, 2> cookie{};  ///< the kernel's own name of it, never given to another
 };
 
@@ -35,8 +36,9 @@ class TcpSockets {
  public:
   static Result<TcpSockets> open();
 
-  /// Those that have another end: in any state but LISTEN, TIME_WAIT and CLOSE. Accepted or not.
-  Result<std::vector<TcpSocket>> connected();
+  /// Those that have another end: in any state but LISTEN, TIME_WAIT and CLOSE. Accepted or not. Of one family or of
+  /// both: each takes the kernel a walk over the machine's whole table (/proc/net/tcp takes it four).
+  Result<std::vector<TcpSocket>> connected(bool v4 = true, bool v6 = true);
   /// Ends it at once: whoever reads or writes it, now or later, gets ECONNABORTED (data that had come can be read
   /// first), and the other end a reset, if there is one. kNotFound: it is gone; kUnsupported: see can_reset.
   Status reset(const TcpSocket& socket);

@@ -52,6 +52,17 @@ void enable_in_parent(const std::filesystem::path& parent, std::string_view cont
   [[maybe_unused]] const auto status = write_value(parent / "cgroup.subtree_control", "+" + std::string(controller));
 }
 
+/// Where cgroup v2 is mounted, whatever controllers it has; empty: nowhere.
+Result<std::filesystem::path> find_v2_mount() {
+  CACS_ASSIGN(const std::string mountinfo, read_text_file("/proc/self/mountinfo"));
+  for (const auto& line : split(mountinfo, '\n')) {
+    if (line.find(" - cgroup2 ") == std::string::npos) continue;
+    const auto fields = split(line, ' ');
+    if (fields.size() > 4) return std::filesystem::path(fields[4]);
+  }
+  return std::filesystem::path();
+}
+
 }  // namespace
 
 std::vector<Controller> find_controllers(const std::string& mountinfo, const std::string& v2_controllers) {
@@ -105,8 +116,21 @@ Result<PodCgroup> PodCgroup::locate(const std::string& name) {
   return group;
 }
 
+Result<PodCgroup> PodCgroup::create_plain(const std::string& name) {
+  CACS_ASSIGN(const std::filesystem::path mount, find_v2_mount());
+  PodCgroup group;
+  group.directories_ = {mount / "cacs" / name};
+  // The mount may be for reading only, as in some containers.
+  if (!mount.empty() && make_directories(group.directories_.front())) return group;
+  return create(name, {});
+}
+
 Result<PodCgroup> PodCgroup::open(const std::string& name) {
   CACS_ASSIGN(PodCgroup group, locate(name));
+  CACS_ASSIGN(const std::filesystem::path mount, find_v2_mount());
+  const std::filesystem::path plain = mount / "cacs" / name;
+  const bool known = std::find(group.directories_.begin(), group.directories_.end(), plain) != group.directories_.end();
+  if (!mount.empty() && !known) group.directories_.push_back(plain);
   const auto gone = [](const std::filesystem::path& directory) { return ::access(directory.c_str(), F_OK) != 0; };
   std::erase_if(group.directories_, gone);
   std::erase_if(group.members_, [&](const Member& member) { return gone(member.directory); });

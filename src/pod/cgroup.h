@@ -36,7 +36,10 @@ class PodCgroup {
  public:
   /// `name` is a plain file name, unique on the machine. Makes what is missing and sets the limits.
   static Result<PodCgroup> create(const std::string& name, const Limits& limits);
-  /// The same without making anything: for adoption and removal.
+  /// A group without limits, by which processes are found and no more: one directory, under v2 where there is such a
+  /// mount, for a process can begin in it (Command::cgroups) instead of having to join.
+  static Result<PodCgroup> create_plain(const std::string& name);
+  /// Either without making anything: for adoption and removal.
   static Result<PodCgroup> open(const std::string& name);
 
   /// Directories a process must join (Command::cgroups).

@@ -3,6 +3,8 @@
 #include <gtest/gtest.h>
 #include <unistd.h>
 
+#include <thread>
+
 #include "base/process.h"
 
 namespace cacs::pod {
@@ -50,6 +52,28 @@ TEST(PodCgroup, LimitsAreEnforcedAndReadBack) {
   EXPECT_TRUE(group->remove().ok());
   for (const auto& directory : group->directories()) EXPECT_NE(::access(directory.c_str(), F_OK), 0);
   EXPECT_TRUE(group->remove().ok());
+}
+
+TEST(PodCgroup, AProcessIsInAPlainGroupFromItsBeginning) {
+  if (::geteuid() != 0) GTEST_SKIP() << "needs root";
+  const std::string name = "plain-" + std::to_string(::getpid());
+  auto group = PodCgroup::create_plain(name);
+  ASSERT_TRUE(group.ok()) << group.error().to_string();
+  auto looks = run_command({.argv = {"cat", "/proc/self/cgroup"}, .cgroups = group->directories()});
+  ASSERT_TRUE(looks.ok()) << looks.error().to_string();
+  EXPECT_NE(looks->out.find("/cacs/" + name), std::string::npos) << looks->out;
+  // What is left in it is found by another, by name, and killed.
+  auto sleeps = spawn({.argv = {"sleep", "1000"}, .cgroups = group->directories()});
+  ASSERT_TRUE(sleeps.ok()) << sleeps.error().to_string();
+  auto found = PodCgroup::open(name);
+  ASSERT_TRUE(found.ok()) << found.error().to_string();
+  EXPECT_EQ(found->directories(), group->directories());
+  std::thread killer([&] { EXPECT_TRUE(found->remove().ok()); });
+  const auto ended = sleeps->wait(std::chrono::seconds(20));
+  killer.join();
+  ASSERT_TRUE(ended.ok());
+  EXPECT_TRUE(ended->signaled);
+  for (const auto& directory : group->directories()) EXPECT_NE(::access(directory.c_str(), F_OK), 0);
 }
 
 }  // namespace

@@ -28,10 +28,15 @@ struct OutsideConnection {
   std::uint64_t inode = 0;  ///< of the socket: who holds it is found by it
 };
 
+/// Whether a network namespace has TCP sockets of a family that may be connections, from /proc/PID/net/sockstat and
+/// sockstat6 (empty: the kernel has no IPv6): to list them takes the kernel a walk over the machine's whole table. True
+/// for what cannot be understood. Pure.
+bool may_have_connections(const std::string& sockstat, const std::string& sockstat6, bool v6);
+
 /// Established or half-open ones among a table of the kernel's (/proc/PID/net/tcp or tcp6). Pure.
 std::vector<OutsideConnection> parse_outside_connections(const std::string& table, bool v6,
                                                          const std::string& own_address, int prefix);
-/// Those of a running pod. Any thread.
+/// Those of a running pod. Any thread; it enters the pod's network namespace meanwhile.
 Result<std::vector<OutsideConnection>> outside_connections(pid_t init, const PodSpec& spec);
 
 /// Whether connections in the network namespace that `network` is open on can be reset; kUnsupported where the kernel

@@ -2,8 +2,15 @@
 
 #include <arpa/inet.h>
 #include <gtest/gtest.h>
+#include <netinet/in.h>
+#include <sys/socket.h>
+#include <unistd.h>
 
+#include <algorithm>
+#include <cerrno>
 #include <string>
+
+#include "base/fd.h"
 
 namespace cacs::pod {
 namespace {
@@ -105,6 +112,48 @@ TEST(OutsideConnections, LinesThatAreNoConnectionsArePassedOver) {
   // A table of the one family read as that of the other.
   EXPECT_TRUE(parse_outside_connections(kTable, true, "10.77.0.1", 16).empty());
   EXPECT_TRUE(parse_outside_connections(kTable6, false, "10.77.0.1", 16).empty());
+}
+
+TEST(OutsideConnections, AreNotLookedForWhereNoSocketCanBeOne) {
+  const std::string none = "sockets: used 11\nTCP: inuse 0 orphan 0 tw 0 alloc 7 mem 0\nUDP: inuse 3 mem 0\n";
+  const std::string none6 = "TCP6: inuse 0\nUDP6: inuse 2\n";
+  const std::string some = "TCP: inuse 1 orphan 0 tw 0 alloc 1 mem 0\n";
+  const std::string ended = "TCP: inuse 0 orphan 0 tw 2 alloc 1 mem 0\n";
+  for (const bool v6 : {false, true}) {
+    EXPECT_FALSE(may_have_connections(none, none6, v6));
+    EXPECT_TRUE(may_have_connections(ended, none6, v6));
+    EXPECT_TRUE(may_have_connections("", none6, v6));
+    EXPECT_TRUE(may_have_connections("TCP: inuse\n", none6, v6));
+  }
+  EXPECT_TRUE(may_have_connections(some, none6, false));
+  EXPECT_FALSE(may_have_connections(some, none6, true));
+  EXPECT_TRUE(may_have_connections(none, "TCP6: inuse 10\n", true));
+  EXPECT_TRUE(may_have_connections(none, "UDP6: inuse 0\n", true));
+  EXPECT_FALSE(may_have_connections(some, "", true));  // a kernel without IPv6
+}
+
+/// A connection of this process to itself is outside of a pod of another network, and inside where loopback always is.
+TEST(OutsideConnections, OfAProcessAreFound) {
+  const UniqueFd listener(::socket(AF_INET6, SOCK_STREAM | SOCK_CLOEXEC, 0));
+  if (!listener.valid()) GTEST_SKIP() << "the kernel has no IPv6";
+  const auto lists = [] { return outside_connections(::getpid(), {.address = "10.77.0.1", .prefix = 16}); };
+  const auto before = lists();
+  ASSERT_TRUE(before.ok()) << before.error().to_string();
+  const UniqueFd half(::socket(AF_INET, SOCK_STREAM | SOCK_NONBLOCK | SOCK_CLOEXEC, 0));
+  sockaddr_in far{};
+  far.sin_family = AF_INET;
+  far.sin_port = htons(9);
+  ::inet_pton(AF_INET, "192.0.2.7", &far.sin_addr);
+  if (::connect(half.get(), reinterpret_cast<const sockaddr*>(&far), sizeof far) != 0 && errno != EINPROGRESS) {
+    GTEST_SKIP() << "there is no route to anywhere";
+  }
+  const auto after = lists();
+  ASSERT_TRUE(after.ok()) << after.error().to_string();
+  EXPECT_EQ(after->size(), before->size() + 1);
+  const auto is_ours = [](const OutsideConnection& each) {
+    return each.protocol == "tcp" && each.remote == "192.0.2.7:9" && each.inode != 0;
+  };
+  EXPECT_TRUE(std::any_of(after->begin(), after->end(), is_ours));
 }
 
 }  // namespace

@@ -5,6 +5,7 @@
 //        -> ENDING    the verdict was given; the engine ends
 //        -> none      success: cut_done (thaw) or cut_aborted (abort); own report of failure: cut_failed; else tainted
 
+#include <fcntl.h>
 #include <poll.h>
 #include <sys/socket.h>
 #include <sys/wait.h>
@@ -32,6 +33,14 @@ namespace {
 std::int64_t monotonic_us() {
   return std::chrono::duration_cast<std::chrono::microseconds>(std::chrono::steady_clock::now().time_since_epoch())
       .count();
+}
+
+/// It has to outlive this shim, and no more than that: when the machine itself has ended no task is in doubt. So
+/// nothing is waited for but the write.
+Status note_cut(const std::filesystem::path& path, const std::string& checkpoint) {
+  CACS_ASSIGN(const UniqueFd fd, open_file(path, O_WRONLY | O_CREAT | O_TRUNC, 0600));
+  return write_full(fd.get(), boost::json::serialize(JsonObject{{"checkpoint", checkpoint}}))
+      .context("write " + path.string());
 }
 
 /// One line from the engine's notifier, which is ours and sends it at once.
@@ -90,7 +99,7 @@ Status Shim::op_cut(const JsonObject& message) {
   CACS_ASSIGN(const std::string images, json_string(message, "images"));
   CACS_TRY(check_outside());
   // The death of an engine is the death of one process. What it has forked is found by the group.
-  CACS_ASSIGN(engine_group_, PodCgroup::create(cgroup_name() + kEngineGroup, {}));
+  CACS_ASSIGN(engine_group_, PodCgroup::create_plain(cgroup_name() + kEngineGroup));
   if (link_) {
     Status parted = link_->quiesce(std::chrono::seconds(5));
     link_.reset();
@@ -112,10 +121,9 @@ Status Shim::op_cut(const JsonObject& message) {
   // If we die the engine must not go on: nobody would give it a verdict. Whoever adopts the pod finds cut.json.
   command.die_with_parent = true;
   command.cgroups = engine_group_->directories();
-  CACS_TRY(
-      write_file_durably(options_.layout.cut_state(), boost::json::serialize(JsonObject{{"checkpoint", checkpoint}})));
-  const Status closed = network_->close();
-  auto run = closed ? spawn(command) : Result<Child>(closed.error());
+  Status ready = note_cut(options_.layout.cut_state(), checkpoint);
+  if (ready) ready = network_->close();
+  auto run = ready ? spawn(command) : Result<Child>(ready.error());
   if (!run) {
     static_cast<void>(leave_cut());
     return run.error();
