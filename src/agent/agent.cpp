@@ -13,6 +13,7 @@
 #include "base/text.h"
 #include "base/uuid.h"
 #include "engine/criu.h"
+#include "pod/cgroup.h"
 #include "repository/levels/open_place.h"
 
 namespace cacs::agent {
@@ -36,6 +37,21 @@ Result<JsonArray> wanted_levels(const JsonObject& body) {
     if (!known) return make_error(ErrorCode::kInvalidArgument, R"(`levels` may name "local" and "remote")");
   }
   return *levels;
+}
+
+/// Programs that save themselves, as an engine among the others: what it needs of the node is that pods can be frozen.
+JsonObject self_saving_view() {
+  engine::Capabilities capabilities;
+  capabilities.barrier = true;
+  capabilities.multi_pod = true;
+  JsonArray names;
+  for (const auto& name : capabilities.names()) names.emplace_back(name);
+  const auto freezer = pod::find_freezer();
+  return {{"name", "app"},
+          {"version", CACS_VERSION},
+          {"ok", freezer.ok()},
+          {"problem", freezer ? "" : freezer.error().to_string()},
+          {"capabilities", std::move(names)}};
 }
 
 JsonObject checkpoint_json(const repository::Manifest& head) {
@@ -216,7 +232,8 @@ Result<JsonObject> Agent::info() {
                                                      {"version", probe_.version},
                                                      {"ok", probe_.usable},
                                                      {"problem", probe_.problem},
-                                                     {"capabilities", std::move(capabilities)}}}}};
+                                                     {"capabilities", std::move(capabilities)}},
+                                          self_saving_view()}}};
 }
 
 JsonObject Agent::list_pods() {
@@ -255,7 +272,7 @@ Status Agent::check_fits(const repository::Manifest& manifest, const std::string
 Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body) {
   CACS_ASSIGN(pod::PodSpec spec, pod::parse_pod_spec(body));
   if (spec.uid() != uid) return make_error(ErrorCode::kInvalidArgument, "the body names another pod than the path");
-  if (!probe_.usable) {
+  if (!spec.self_saving && !probe_.usable) {
     return make_error(ErrorCode::kUnsupported,
                       "the engine " + engine_->name() + " does not work here: " + probe_.problem, "run `cacs check`")
         .with_type("engine-missing");
@@ -264,6 +281,10 @@ Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body
   const auto check = [&]() -> Status {
     if (spec.restore_checkpoint.empty()) return {};
     CACS_ASSIGN(const auto manifest, store_->repository().load(spec.restore_checkpoint));
+    for (const auto& piece : manifest.pieces) {
+      const JsonObject* saved = json_find_object(piece.meta, "compatibility");
+      if (piece.label == spec.pod && saved != nullptr) CACS_TRY(check_engine(*saved, spec.engine));
+    }
     return check_fits(manifest, spec.pod);
   };
   if (auto present = find_pod(uid); present) {

@@ -84,6 +84,7 @@ class FakeAgent final : public cloud::NodeAgent {
   }
 
   Result<JsonObject> info() override { return none(); }
+  Result<JsonObject> ask_to_save(std::string_view, std::string_view, const JsonObject&) override { return none(); }
   Result<JsonObject> events(std::uint64_t, std::string_view, std::chrono::milliseconds) override { return none(); }
   Result<JsonObject> list_pods() override { return none(); }
   Result<JsonObject> put_pod(std::string_view, const JsonObject&) override { return none(); }
