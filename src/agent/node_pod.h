@@ -189,10 +189,10 @@ class NodePod {
   std::string started_at_;
   std::shared_ptr<pod::ShimClient> shim_;
   std::shared_ptr<basefs::Keeper> base_;
-  std::shared_ptr<const UniqueFd> switch_;  ///< null: there are no other pods, or it is gone
-  std::vector<Cut> cuts_;                   ///< the last few, newest last
-  bool frozen_ = false;                     ///< the shim has told that the tasks are frozen
-  UniqueFd ask_stop_;                       ///< an eventfd that ends the wait for a program that saves itself
+  std::shared_ptr<const UniqueFd> switch_;    ///< null: there are no other pods, or it is gone
+  std::vector<Cut> cuts_;                     ///< the last few, newest last
+  bool frozen_ = false;                       ///< the shim has told that the tasks are frozen
+  std::shared_ptr<const UniqueFd> ask_stop_;  ///< an eventfd that ends the wait for a program that saves itself
   std::map<std::int64_t, std::optional<int>> execs_;
   std::int64_t next_exec_ = 1;
   std::uint64_t quarantines_ = 0;           ///< of the repository, when baselines_ were made; as they

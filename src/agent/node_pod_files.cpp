@@ -72,7 +72,7 @@ Result<bool> wait_for(const Waiting& waiting, const std::array<const PodDirector
 }  // namespace
 
 Result<JsonObject> NodePod::ask_to_save(const std::string& checkpoint) {
-  int stop = -1;
+  std::shared_ptr<const UniqueFd> stop;
   {
     const std::lock_guard lock(mutex_);
     if (auto known = find_cut(checkpoint)) {
@@ -85,13 +85,13 @@ Result<JsonObject> NodePod::ask_to_save(const std::string& checkpoint) {
       if (each.phase == "ASKED") change_phase(each, "ABORTED");
     }
     add_cut(checkpoint, "ASKING");
-    ask_stop_.reset(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
-    stop = ask_stop_.get();
+    stop = std::make_shared<const UniqueFd>(::eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK));
+    ask_stop_ = stop;
   }
   const auto begun = steady_clock::now();
   const bool asked = spec_.self_saving && spec_.self_saving->asks(spec_.pod) &&
                      !(spec_.command.empty() && !spec_.self_saving->signal.empty());
-  const Status saved = asked ? ask_program(checkpoint, stop) : ok_status();
+  const Status saved = asked ? ask_program(checkpoint, stop->get()) : ok_status();
   if (!saved && saved.error().code != ErrorCode::kAborted) {
     spdlog::warn("pod {}: {}", spec_.uid(), saved.error().to_string());
   }
@@ -110,7 +110,7 @@ void NodePod::stop_asking(Cut& cut) {
   cut.error = ask_stopped().error();
   change_phase(cut, "ABORTED");
   const std::uint64_t one = 1;
-  [[maybe_unused]] const auto told = ask_stop_.valid() ? ::write(ask_stop_.get(), &one, sizeof one) : 0;
+  [[maybe_unused]] const auto told = ask_stop_ ? ::write(ask_stop_->get(), &one, sizeof one) : 0;
 }
 
 Status NodePod::ask_program(const std::string& checkpoint, int stop) {
@@ -130,6 +130,12 @@ Status NodePod::ask_by_command(const std::string& checkpoint) {
   const auto result = exec(body, given_up);
   if (!result) {
     if (result.error().code == ErrorCode::kAborted) return result.error();
+    {
+      const std::lock_guard lock(mutex_);
+      if (state_ != State::kRunning) {
+        return make_error(ErrorCode::kConflict, "the application ended before it had saved itself");
+      }
+    }
     if (result.error().code == ErrorCode::kTimeout) return no_answer(saving, "the command has not ended, and goes on");
     return in_field(result.error(), "command");
   }

@@ -67,7 +67,7 @@ TEST_F(SelfSavingTest, LammpsWithItsOwnRestartFile) {
   ASSERT_TRUE(write_file_durably(dir_ / "in.melt", begin + blocks("0")).ok());
   const auto reference = run_command(
       {.argv = {"env", "OMP_NUM_THREADS=1", "lmp", "-in", (dir_ / "in.melt").string(), "-log", "none"}, .cwd = "/tmp"},
-      std::chrono::seconds(120));
+      std::chrono::seconds(300));
   ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->err : "");
 
   const std::string id = submit(
