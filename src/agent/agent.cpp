@@ -14,6 +14,7 @@
 #include "base/uuid.h"
 #include "engine/criu.h"
 #include "net/certificates.h"
+#include "pod/cgroup.h"
 #include "repository/levels/open_place.h"
 
 namespace cacs::agent {
@@ -45,6 +46,21 @@ Status take_cluster_key(const std::filesystem::path& cluster, const std::filesys
   if (here || here.error().code != ErrorCode::kNotFound) return here ? Status() : Status(here.error());
   CACS_ASSIGN(const std::string key, read_text_file(cluster));
   return write_file_durably(own, key);
+}
+
+/// Programs that save themselves, as an engine among the others: what it needs of the node is that pods can be frozen.
+JsonObject self_saving_view() {
+  engine::Capabilities capabilities;
+  capabilities.barrier = true;
+  capabilities.multi_pod = true;
+  JsonArray names;
+  for (const auto& name : capabilities.names()) names.emplace_back(name);
+  const auto freezer = pod::find_freezer();
+  return {{"name", "app"},
+          {"version", CACS_VERSION},
+          {"ok", freezer.ok()},
+          {"problem", freezer ? "" : freezer.error().to_string()},
+          {"capabilities", std::move(names)}};
 }
 
 JsonObject checkpoint_json(const repository::Manifest& head) {
@@ -162,7 +178,7 @@ Status Agent::open_store() {
 Status Agent::bring_part(const pod::PodSpec& spec) {
   CACS_TRY(adoption_->bring(spec.restore_checkpoint, spec.pod, spec.restore_sources));
   CACS_ASSIGN(const auto manifest, store_->repository().load(spec.restore_checkpoint));
-  return check_fits(manifest, spec.pod);
+  return check_restorable(manifest, spec);
 }
 
 JsonObject Agent::checkpoint_view(const repository::Manifest& head) {
@@ -243,7 +259,8 @@ Result<JsonObject> Agent::info() {
                                                      {"version", probe_.version},
                                                      {"ok", probe_.usable},
                                                      {"problem", probe_.problem},
-                                                     {"capabilities", std::move(capabilities)}}}}};
+                                                     {"capabilities", std::move(capabilities)}},
+                                          self_saving_view()}}};
 }
 
 JsonObject Agent::list_pods() {
@@ -279,10 +296,18 @@ Status Agent::check_fits(const repository::Manifest& manifest, const std::string
   return store_->check_base(manifest, pod);
 }
 
+Status Agent::check_restorable(const repository::Manifest& manifest, const pod::PodSpec& spec) {
+  for (const auto& piece : manifest.pieces) {
+    const JsonObject* saved = json_find_object(piece.meta, "compatibility");
+    if (piece.label == spec.pod && saved != nullptr) CACS_TRY(check_engine(*saved, spec.engine));
+  }
+  return check_fits(manifest, spec.pod);
+}
+
 Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body) {
   CACS_ASSIGN(pod::PodSpec spec, pod::parse_pod_spec(body));
   if (spec.uid() != uid) return make_error(ErrorCode::kInvalidArgument, "the body names another pod than the path");
-  if (!probe_.usable) {
+  if (!spec.self_saving && !probe_.usable) {
     return make_error(ErrorCode::kUnsupported,
                       "the engine " + engine_->name() + " does not work here: " + probe_.problem, "run `cacs check`")
         .with_type("engine-missing");
@@ -295,7 +320,7 @@ Result<JsonObject> Agent::put_pod(const std::string& uid, const JsonObject& body
         manifest && std::ranges::any_of(manifest->pieces, [&](const auto& piece) { return piece.label == spec.pod; });
     // What comes from elsewhere is looked at when it has come.
     if (!here && !spec.restore_sources.empty()) return {};
-    return manifest ? check_fits(*manifest, spec.pod) : manifest.error();
+    return manifest ? check_restorable(*manifest, spec) : manifest.error();
   };
   if (auto present = find_pod(uid); present) {
     const int there = (*present)->spec().incarnation;

@@ -78,6 +78,8 @@ class Agent {
   void tell_levels(const std::string& checkpoint);
   /// Whether this node is one that the pod of the checkpoint can be restored on.
   Status check_fits(const repository::Manifest& manifest, const std::string& pod);
+  /// The same, and whether it was saved by the engine that is to bring it back.
+  Status check_restorable(const repository::Manifest& manifest, const pod::PodSpec& spec);
   Status bring_part(const pod::PodSpec& spec);
   void collect_garbage();
   void want_collection();

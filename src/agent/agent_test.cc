@@ -30,6 +30,22 @@ TEST(Compatibility, NamesWhatDiffers) {
   EXPECT_FALSE(check_compatible(saved, {{"architecture", "aarch64"}, {"cpu_features", "sse avx avx512f"}}).ok());
 }
 
+TEST(Compatibility, OfFilesOnlyTheirFormCounts) {
+  const JsonObject node{{"architecture", "x86_64"},
+                        {"kernel", "6.1"},
+                        {"cpu_features", "sse avx avx512f"},
+                        {"engine", JsonObject{{"name", "criu"}, {"version", "4.2"}}},
+                        {"base", "host"}};
+  const JsonObject saved = files_compatibility(node);
+  EXPECT_TRUE(check_compatible(saved, {{"architecture", "x86_64"}, {"cpu_features", "sse"}}).ok());
+  EXPECT_FALSE(check_compatible(saved, {{"architecture", "aarch64"}, {"cpu_features", "sse avx avx512f"}}).ok());
+  EXPECT_TRUE(check_engine(saved, "app").ok());
+  EXPECT_FALSE(check_engine(saved, "criu").ok());
+  EXPECT_FALSE(check_engine(node, "app").ok());
+  EXPECT_TRUE(check_engine(node, "criu").ok());
+  EXPECT_TRUE(check_engine({}, "criu").ok()) << "of a time when it was not written down";
+}
+
 TEST(Tokens, NameBlobsAndRefuseNonsense) {
   repository::BlobRef blob;
   blob.pack = repository::PackId::make();

@@ -48,6 +48,21 @@ Result<JsonObject> node_compatibility(const engine::Engine& engine, const engine
                     {"base", "host"}};
 }
 
+JsonObject files_compatibility(const JsonObject& compatibility) {
+  return {{"architecture", json_string_or(compatibility, "architecture", "")},
+          {"engine", JsonObject{{"name", "app"}, {"version", CACS_VERSION}}},
+          {"base", json_string_or(compatibility, "base", "")}};
+}
+
+Status check_engine(const JsonObject& saved, std::string_view engine) {
+  const JsonObject* by = json_find_object(saved, "engine");
+  const std::string name = by == nullptr ? "" : json_string_or(*by, "name", "");
+  if (name.empty() || name == engine) return {};
+  return make_error(ErrorCode::kConflict,
+                    "the checkpoint was taken by the engine " + printable(name) + ", not by " + printable(engine),
+                    "restart from one that was taken since the engine is another");
+}
+
 Status check_compatible(const JsonObject& saved, const JsonObject& here) {
   const std::string architecture = json_string_or(saved, "architecture", "");
   if (architecture != json_string_or(here, "architecture", "")) {

@@ -237,19 +237,20 @@ Result<JsonObject> NodePod::call(JsonObject message, std::chrono::milliseconds l
 }
 
 Status NodePod::start_or_restore() {
+  if (!spec_.restore_sources.empty() && context_.bring) CACS_TRY(context_.bring(spec_));
   if (!spec_.restore_checkpoint.empty()) {
-    return restore().context("restore from checkpoint " + spec_.restore_checkpoint);
+    return (spec_.self_saving ? restart_on_files() : restore())
+        .context("restore from checkpoint " + spec_.restore_checkpoint);
   }
   CACS_TRY(note_log_base());
   CACS_TRY(call({{"op", "mount"}}));
-  CACS_TRY(watch_base(root_seen_by_shim(), {}));
+  if (!spec_.self_saving) CACS_TRY(watch_base(root_seen_by_shim(), {}));
   CACS_TRY(call({{"op", "start"}}));
   look_at_base();
   return {};
 }
 
 Status NodePod::restore() {
-  if (!spec_.restore_sources.empty() && context_.bring) CACS_TRY(context_.bring(spec_));
   CACS_TRY(call({{"op", "prepare"}}));
   CACS_ASSIGN(const repository::Manifest manifest, context_.store->repository().load(spec_.restore_checkpoint));
   for (const auto& tree : tree_names()) {
@@ -282,6 +283,7 @@ pid_t NodePod::pid_in(const std::filesystem::path& file) {
 }
 
 std::vector<std::string> NodePod::tree_names() const {
+  if (spec_.self_saving) return {"delta"};
   std::vector<std::string> names{"delta", kSharedMemoryTree};
   for (std::size_t i = 0; i < spec_.mounts.size(); ++i) {
     if (spec_.mounts[i].rollback && !spec_.mounts[i].read_only) names.push_back("mount" + std::to_string(i));
@@ -402,7 +404,7 @@ Status NodePod::take_over() {
   CACS_ASSIGN(const JsonObject answer, call({{"op", "status"}}));
   if (json_string_or(answer, "cut", "").empty()) discard_forgotten_cuts();
   const std::string phase = json_string_or(answer, "phase", "");
-  if (phase == "running" && base() == nullptr) {
+  if (phase == "running" && base() == nullptr && !spec_.self_saving) {
     const std::string init = std::to_string(json_int_or(answer, "init", 0));
     if (const auto watched = watch_base("/proc/" + init + "/root", {}); !watched) {
       spdlog::warn("pod {}: {}", spec_.uid(), watched.error().to_string());

@@ -72,7 +72,9 @@ class NodePod {
   /// Host's pid of the pod's init; kConflict when it does not run.
   Result<pid_t> init_pid();
 
-  // The cut (node_pod_cut.cpp)
+  // The cut (node_pod_cut.cpp; what comes before it where the program saves itself: node_pod_files.cpp)
+  /// Asks the program to save itself, and returns when it says that it has. Nothing to do for one that does not.
+  Result<JsonObject> ask_to_save(const std::string& checkpoint);
   Result<JsonObject> begin_cut(const std::string& checkpoint, const JsonObject& body);
   Result<JsonObject> thaw(const std::string& checkpoint);
   Result<JsonObject> abort_cut(const std::string& checkpoint);
@@ -85,7 +87,8 @@ class NodePod {
 
   Status open_network();
   Status report_outcome(const JsonObject& body);
-  Result<JsonObject> exec(const JsonObject& body);
+  /// `give_up`, which is called under this object's lock, ends the wait (kAborted); the command goes on.
+  Result<JsonObject> exec(const JsonObject& body, const std::function<bool()>& give_up = {});
   /// Both or one of the output streams (docs/agent-api.md, logs), in node_pod_logs.cpp.
   Result<JsonObject> read_logs(const LogWish& wish);
 
@@ -94,7 +97,7 @@ class NodePod {
 
   struct Cut {
     std::string checkpoint;
-    std::string phase;  ///< DUMPING, PREPARED, STORING, STORED, ABORTED, FAILED
+    std::string phase;  ///< ASKING, ASKED, DUMPING, PREPARED, STORING, STORED, ABORTED, FAILED
     std::string piece;
     std::uint64_t bytes_total = 0;
     std::uint64_t bytes_done = 0;
@@ -151,7 +154,18 @@ class NodePod {
   void look_at_base();
   std::filesystem::path root_seen_by_shim();
 
+  // node_pod_files.cpp
+  Status ask_program(const std::string& checkpoint, int stop);
+  Status ask_by_command(const std::string& checkpoint);
+  Status ask_by_files(int stop);
+  void stop_asking(Cut& cut);
+  [[nodiscard]] delta::Selection what_is_saved() const;
+  Status check_saved(const delta::Snapshot& snapshot) const;
+  Status restart_on_files();
+
   // node_pod_cut.cpp
+  Status check_free_for_cut();
+  void add_cut(const std::string& checkpoint, const char* phase);
   Status freeze(const std::string& checkpoint, std::int64_t deadline_ms);
   Status capture_trees(const std::string& checkpoint, delta::MemoryStage& memory);
   void store(const std::string& checkpoint);
@@ -177,9 +191,10 @@ class NodePod {
   std::string started_at_;
   std::shared_ptr<pod::ShimClient> shim_;
   std::shared_ptr<basefs::Keeper> base_;
-  std::shared_ptr<const UniqueFd> switch_;  ///< null: there are no other pods, or it is gone
-  std::vector<Cut> cuts_;                   ///< the last few, newest last
-  bool frozen_ = false;                     ///< the shim has told that the tasks are frozen
+  std::shared_ptr<const UniqueFd> switch_;    ///< null: there are no other pods, or it is gone
+  std::vector<Cut> cuts_;                     ///< the last few, newest last
+  bool frozen_ = false;                       ///< the shim has told that the tasks are frozen
+  std::shared_ptr<const UniqueFd> ask_stop_;  ///< an eventfd that ends the wait for a program that saves itself
   std::map<std::int64_t, std::optional<int>> execs_;
   std::int64_t next_exec_ = 1;
   std::uint64_t quarantines_ = 0;           ///< of the repository, when baselines_ were made; as they

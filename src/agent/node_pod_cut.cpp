@@ -9,6 +9,7 @@
 #include <algorithm>
 #include <future>
 
+#include "agent/compatibility.h"
 #include "agent/node_pod.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -41,6 +42,11 @@ std::uint64_t directory_bytes(const std::filesystem::path& directory) {
   }
   return total;
 }
+
+/// Of the same pod there is no second one meanwhile.
+constexpr auto is_under_way = [](const auto& cut) {
+  return cut.phase == "ASKING" || cut.phase == "DUMPING" || cut.phase == "PREPARED" || cut.phase == "STORING";
+};
 
 Error no_such_cut(const std::string& checkpoint) {
   return make_error(ErrorCode::kNotFound, "there is no cut for checkpoint " + checkpoint + " on this node");
@@ -82,11 +88,7 @@ void NodePod::discard_cut_files(const std::string& checkpoint) {
 void NodePod::discard_forgotten_cuts() {
   {
     const std::lock_guard lock(mutex_);
-    if (std::any_of(cuts_.begin(), cuts_.end(), [](const Cut& cut) {
-          return cut.phase == "DUMPING" || cut.phase == "PREPARED" || cut.phase == "STORING";
-        })) {
-      return;
-    }
+    if (std::any_of(cuts_.begin(), cuts_.end(), is_under_way)) return;
   }
   for (const auto& directory : {layout_.dir / "images", layout_.staging()}) {
     std::error_code problem;
@@ -129,25 +131,43 @@ void NodePod::fail_cut(const Error& error, bool aborted) {
   discard_cut_files(checkpoint);
 }
 
+/// Under the lock, as the next.
+Status NodePod::check_free_for_cut() {
+  if (state_ != State::kRunning) {
+    return make_error(ErrorCode::kConflict, spec_.pod + " does not run, so it cannot be saved");
+  }
+  if (std::any_of(cuts_.begin(), cuts_.end(), is_under_way)) {
+    return make_error(ErrorCode::kConflict, "another checkpoint of " + spec_.pod + " is being taken");
+  }
+  return {};
+}
+
+void NodePod::add_cut(const std::string& checkpoint, const char* phase) {
+  Cut cut;
+  cut.checkpoint = checkpoint;
+  cut.phase = phase;
+  cuts_.push_back(std::move(cut));
+  if (cuts_.size() > kKeptCuts) cuts_.erase(cuts_.begin());
+}
+
 Result<JsonObject> NodePod::begin_cut(const std::string& checkpoint, const JsonObject& body) {
   discard_forgotten_cuts();
   {
     const std::lock_guard lock(mutex_);
-    if (auto known = find_cut(checkpoint)) {
+    auto known = find_cut(checkpoint);
+    if (known && (*known)->phase == "ASKED") {
+      CACS_TRY(check_free_for_cut());
+      (*known)->phase = "DUMPING";
+    } else if (known) {
       if ((*known)->phase != "DUMPING") return cut_json(**known);
       return make_error(ErrorCode::kConflict, "this cut is under way already");
+    } else {
+      CACS_TRY(check_free_for_cut());
+      if (spec_.self_saving) {
+        return make_error(ErrorCode::kConflict, "the program has not been asked to save itself for this checkpoint");
+      }
+      add_cut(checkpoint, "DUMPING");
     }
-    if (state_ != State::kRunning)
-      return make_error(ErrorCode::kConflict, spec_.pod + " does not run, so it cannot be saved");
-    const bool busy = std::any_of(cuts_.begin(), cuts_.end(), [](const Cut& cut) {
-      return cut.phase == "DUMPING" || cut.phase == "PREPARED" || cut.phase == "STORING";
-    });
-    if (busy) return make_error(ErrorCode::kConflict, "another checkpoint of " + spec_.pod + " is being taken");
-    Cut cut;
-    cut.checkpoint = checkpoint;
-    cut.phase = "DUMPING";
-    cuts_.push_back(std::move(cut));
-    if (cuts_.size() > kKeptCuts) cuts_.erase(cuts_.begin());
     frozen_ = false;
   }
   const Status frozen = freeze(checkpoint, json_int_or(body, "deadline_ms", 120'000));
@@ -211,7 +231,7 @@ Status NodePod::freeze(const std::string& checkpoint, std::int64_t deadline_ms) 
   // CRIU links deleted files that are still open back into the tree during its dump: they belong to the delta.
   if (captured) {
     for (auto& tree : cut->trees) {
-      if (captured) captured = delta::recapture_directories(tree.snapshot);
+      if (captured && !spec_.self_saving) captured = delta::recapture_directories(tree.snapshot);
     }
   }
   if (captured) return {};
@@ -229,9 +249,11 @@ Status NodePod::capture_trees(const std::string& checkpoint, delta::MemoryStage&
   for (std::size_t i = 0; i < names.size(); ++i) {
     static const delta::Baseline kNothing;
     const delta::Baseline& baseline = i < baselines_.size() ? baselines_[i] : kNothing;
-    auto snapshot = delta::capture(tree_root(names[i]), layout_.staging(), baseline,
-                                   {.memory = names[i] == kSharedMemoryTree ? &memory : nullptr});
+    auto snapshot =
+        delta::capture(tree_root(names[i]), layout_.staging(), baseline,
+                       {.memory = names[i] == kSharedMemoryTree ? &memory : nullptr, .only = what_is_saved()});
     if (!snapshot) return snapshot.error();
+    if (spec_.self_saving) CACS_TRY(check_saved(*snapshot));
     trees.push_back({names[i], *std::move(snapshot)});
   }
   const std::lock_guard lock(mutex_);
@@ -284,6 +306,10 @@ Result<JsonObject> NodePod::abort_cut(const std::string& checkpoint) {
       refused.phase = "ABORTED";
       cuts_.insert(cuts_.begin(), std::move(refused));
       return cut_json(cuts_.front());
+    }
+    if ((*cut)->phase == "ASKING" || (*cut)->phase == "ASKED") {
+      stop_asking(**cut);
+      return cut_json(**cut);
     }
     if ((*cut)->phase == "STORING") {
       (*cut)->unwanted = true;  // what stores it drops it at its end
@@ -352,7 +378,9 @@ void NodePod::store(const std::string& checkpoint) {
       if (auto cut = find_cut(checkpoint)) (*cut)->bytes_done = bytes;
     };
     JsonObject meta{
-        {"uid", spec_.uid()}, {"incarnation", spec_.incarnation}, {"compatibility", context_.compatibility}};
+        {"uid", spec_.uid()},
+        {"incarnation", spec_.incarnation},
+        {"compatibility", spec_.self_saving ? files_compatibility(context_.compatibility) : context_.compatibility}};
     const auto base_keeper = base();
     // What was opened before the cut is to be in it; a base that is slow to read does not hold the checkpoint for ever.
     if (base_keeper != nullptr && !base_keeper->settle(kBaseLimit)) {
@@ -360,7 +388,7 @@ void NodePod::store(const std::string& checkpoint) {
     }
     const std::uint64_t quarantines = context_.store->repository().quarantines();
     auto piece = [&]() -> Result<StoredPiece> {
-      CACS_TRY(context_.engine->mend_images(layout_.images(checkpoint)));
+      if (!spec_.self_saving) CACS_TRY(context_.engine->mend_images(layout_.images(checkpoint)));
       const auto images = layout_.images(checkpoint);
       return context_.store->store_piece(
           spec_.pod, {.images = images, .trees = trees, .base = base_keeper.get(), .last_memory = memory_}, meta,

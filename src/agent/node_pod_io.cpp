@@ -74,7 +74,7 @@ Status NodePod::report_outcome(const JsonObject& body) {
   return {};
 }
 
-Result<JsonObject> NodePod::exec(const JsonObject& body) {
+Result<JsonObject> NodePod::exec(const JsonObject& body, const std::function<bool()>& give_up) {
   const auto argv = string_list(body, "command");
   if (argv.empty()) return make_error(ErrorCode::kInvalidArgument, "exec needs `command`, a list of words");
   CACS_ASSIGN(const std::string input, base64_decode(json_string_or(body, "stdin", "")));
@@ -110,9 +110,15 @@ Result<JsonObject> NodePod::exec(const JsonObject& body) {
   const std::chrono::milliseconds limit(
       std::clamp<std::int64_t>(json_int_or(body, "timeout_ms", 60'000), 1, 3'600'000));
   std::optional<int> ended;
+  bool given_up = false;
   {
     Lock lock(mutex_);
-    if (sent) changed_.wait_for(lock, limit, [&] { return execs_[id].has_value() || state_ != State::kRunning; });
+    if (sent) {
+      changed_.wait_for(lock, limit, [&] {
+        given_up = give_up && give_up();
+        return given_up || execs_[id].has_value() || state_ != State::kRunning;
+      });
+    }
     ended = execs_[id];
     execs_.erase(id);
   }
@@ -123,6 +129,7 @@ Result<JsonObject> NodePod::exec(const JsonObject& body) {
   ::unlink((base + ".out").c_str());
   ::unlink((base + ".err").c_str());
   if (!sent) return sent.error();
+  if (!ended && given_up) return make_error(ErrorCode::kAborted, "nobody waits for the command any more");
   if (!ended) {
     return make_error(ErrorCode::kTimeout, "the command did not end within " + format_duration(limit),
                       "it goes on in the pod; give a longer timeout_ms");

@@ -8,6 +8,7 @@
 
 #include "agent/agent.h"
 #include "agent/explain.h"
+#include "agent/explain_files.h"
 #include "agent/peer_server.h"
 #include "base/io.h"
 #include "base/log.h"
@@ -81,6 +82,7 @@ Response explain(Agent& agent, const Request& request) {
   if (!pod) return error_response(pod.error());
   auto init = (*pod)->init_pid();
   if (!init) return error_response(init.error());
+  if ((*pod)->spec().self_saving) return answer(explain_files(*init, (*pod)->spec(), (*pod)->layout().upper()));
   auto explained = explain_pod(*init, (*pod)->spec());
   if (explained) (*pod)->add_base_warnings(*explained);
   return answer(explained);
@@ -122,6 +124,10 @@ std::vector<Route> pod_routes(Agent& agent) {
     return with_pod(agent, request, [&](NodePod& pod, const JsonObject& body) {
       return pod.begin_cut(request.param("checkpoint"), body);
     });
+  });
+  add("POST", "/v1/pods/{uid}/cuts/{checkpoint}/ask", RouteKind::kLong, [&](const Request& request) {
+    return with_pod(agent, request,
+                    [&](NodePod& pod, const JsonObject&) { return pod.ask_to_save(request.param("checkpoint")); });
   });
   add("POST", "/v1/pods/{uid}/cuts/{checkpoint}/thaw", RouteKind::kLong, [&](const Request& request) {
     return with_pod(agent, request,

@@ -94,7 +94,8 @@ constexpr std::string_view kSchemas = R"json({
 "ExecResult": {"type": "object", "required": ["exit", "stdout", "stderr"], "properties": {
   "exit": {"$ref": "#/components/schemas/Exit"}, "stdout": {"type": "string"}, "stderr": {"type": "string"}}},
 "Explanation": {"type": "object", "required": ["savable", "obstacles", "warnings"], "properties": {
-  "savable": {"type": "boolean"}, "obstacles": {"type": "array", "items": {"type": "object"}}, "warnings": {"type": "array"}}},
+  "savable": {"type": "boolean"}, "obstacles": {"type": "array", "items": {"type": "object"}}, "warnings": {"type": "array"},
+  "notes": {"type": "array", "items": {"type": "string"}}}},
 "CloudList": {"type": "object", "required": ["items", "next_cursor"], "properties": {
   "items": {"type": "array", "items": {"type": "object", "required": ["name"], "properties": {"name": {"type": "string"}}}},
   "next_cursor": {"type": "null"}}},

@@ -48,6 +48,9 @@ class Run {
   Result<std::vector<std::string>> nodes() const;
   Result<Json> underlay(const std::string& node) const;
   std::vector<Status> at_once(const std::function<Status(int pod)>& call) const;
+  Status on_every_pod(const std::function<Status(int pod)>& call) const;
+  Status ask_to_save() const;
+  Status abort_pods() const;
   Status delete_parts() const;
   Status verify_parts(const std::string& checkpoint) const;
   Result<JsonArray> part_sources(int pod, cloud::NodeAgent& own) const;

@@ -9,6 +9,7 @@
 #include <utility>
 
 #include "application/action_run.h"
+#include "application/app_options.h"
 #include "application/parts.h"
 #include "application/placement.h"
 
@@ -30,25 +31,16 @@ void take_longest(const JsonObject& said, JsonObject& timings) {
 
 }  // namespace
 
-ActionResult Run::begin_cut() {
-  const Checkpoint* checkpoint = find_checkpoint(context_.state, action_.checkpoint);
-  const std::string reason(
-      checkpoint_reason_name(checkpoint == nullptr ? CheckpointReason::kRequest : checkpoint->reason));
-  const JsonObject body{{"incarnation", action_.incarnation}, {"reason", reason}, {"deadline_ms", kCutDeadlineMs}};
+/// Of all pods at once, each of which may take long; the first error of any. What nobody wants any more is ended.
+Status Run::on_every_pod(const std::function<Status(int pod)>& call) const {
   std::mutex mutex;
   std::condition_variable_any ended;
   int pending = pods();
-  const auto begin = [&](int pod) -> Status {
-    CACS_ASSIGN(const auto agent, agent_of(pod));
-    CACS_TRY(agent->begin_cut(uid(pod), action_.checkpoint, body).context(fmt::format("save pod-{}", pod)));
-    return ok_status();
-  };
-  // All pods at once: each waits frozen for the slowest.
   std::vector<std::future<Status>> begun;
   begun.reserve(static_cast<std::size_t>(pods()));
   for (int pod = 0; pod < pods(); ++pod) {
     begun.push_back(std::async(std::launch::async, [&, pod]() -> Status {
-      Status status = begin(pod);
+      Status status = call(pod);
       const std::lock_guard lock(mutex);
       --pending;
       ended.notify_all();
@@ -59,15 +51,48 @@ ActionResult Run::begin_cut() {
     std::unique_lock lock(mutex);
     ended.wait(lock, context_.cancelled, [&] { return pending == 0; });
   }
-  // A dump may take long: one that nobody wants any more is ended now. The abort that the machine wants next comes
-  // after this action, so that it is the last word; what it fails with here it is told again there.
-  if (context_.cancelled.stop_requested()) static_cast<void>(abort_cut());
+  // The abort that the machine wants next comes after this action, so that it is the last word; what this one fails
+  // with it is told again there.
+  if (context_.cancelled.stop_requested()) static_cast<void>(abort_pods());
   std::optional<Error> first;
   for (std::future<Status>& each : begun) {
     const Status status = each.get();
     if (!status.ok() && !first) first = status.error();
   }
-  return first ? failed(EventKind::kCutFailed, *first) : result(EventKind::kCutPrepared);
+  return first ? Status(*first) : ok_status();
+}
+
+/// A program that saves itself is asked in all pods, and has saved in all, before the first of them is frozen: its
+/// parts may need each other for it.
+Status Run::ask_to_save() const {
+  if (!saves_itself(*context_.asr)) return {};
+  ParseFailure known;  // they were read when the application was submitted
+  const JsonObject body{{"incarnation", action_.incarnation},
+                        {"timeout_ms", read_app_options(*context_.asr, known).timeout.count()}};
+  Status saved = on_every_pod([&](int pod) -> Status {
+    CACS_ASSIGN(const auto agent, agent_of(pod));
+    CACS_TRY(agent->ask_to_save(uid(pod), action_.checkpoint, body).context(fmt::format("save pod-{}", pod)));
+    return {};
+  });
+  if (!saved || !context_.cancelled.stop_requested()) return saved;
+  return make_error(ErrorCode::kAborted, "the checkpoint was given up");
+}
+
+ActionResult Run::begin_cut() {
+  const Checkpoint* checkpoint = find_checkpoint(context_.state, action_.checkpoint);
+  const std::string reason(
+      checkpoint_reason_name(checkpoint == nullptr ? CheckpointReason::kRequest : checkpoint->reason));
+  const JsonObject body{{"incarnation", action_.incarnation}, {"reason", reason}, {"deadline_ms", kCutDeadlineMs}};
+  Status status = ask_to_save();
+  // All pods at once: each waits frozen for the slowest.
+  if (status) {
+    status = on_every_pod([&](int pod) -> Status {
+      CACS_ASSIGN(const auto agent, agent_of(pod));
+      CACS_TRY(agent->begin_cut(uid(pod), action_.checkpoint, body).context(fmt::format("save pod-{}", pod)));
+      return {};
+    });
+  }
+  return status ? result(EventKind::kCutPrepared) : failed(EventKind::kCutFailed, status.error());
 }
 
 /// Of all pods at the same time: one that cannot be reached keeps no other waiting.
@@ -154,7 +179,7 @@ ActionResult Run::commit() {
   return out;
 }
 
-ActionResult Run::abort_cut() {
+Status Run::abort_pods() const {
   const auto all = at_once([&](int pod) -> Status {
     const auto agent = agent_of(pod);
     if (!agent.ok() && agent.error().code == ErrorCode::kNotFound) return {};
@@ -163,9 +188,12 @@ ActionResult Run::abort_cut() {
     // Anything but silence means that nothing of this cut is frozen there.
     return !cut.ok() && may_pass(cut.error()) ? Status(cut.error()) : ok_status();
   });
-  for (const Status& each : all) {
-    if (!each.ok()) return failed(EventKind::kActionFailed, each.error());
-  }
+  for (const Status& each : all) CACS_TRY(each);
+  return {};
+}
+
+ActionResult Run::abort_cut() {
+  if (const Status told = abort_pods(); !told) return failed(EventKind::kActionFailed, told.error());
   // Some nodes may have committed their parts before another could not.
   const bool committing = context_.state.cut && !context_.state.cut->pieces.empty();
   if (committing && nodes_with_pods(context_.state).size() > 1) {

@@ -6,6 +6,7 @@
 #include <array>
 #include <limits>
 
+#include "application/app_options.h"
 #include "application/field_reader.h"
 #include "application/unsupported.h"
 #include "base/text.h"
@@ -241,6 +242,7 @@ void read_checkpoint(const FieldReader& top, Asr& asr, ParseFailure& failure) {
   top.string("engine", asr.engine, kMaxName);
   top.choice("engine", asr.engine, kEngines);
   if (const JsonObject* options = top.object("engine_options")) asr.engine_options = *options;
+  if (saves_itself(asr)) read_app_options(asr, failure);
   const JsonObject* checkpoint = top.object("checkpoint");
   if (checkpoint == nullptr) return;
   const FieldReader reader(*checkpoint, "checkpoint", kCheckpointFields, failure);

@@ -26,6 +26,9 @@ class FakeAgent final : public cloud::NodeAgent {
   }
   Result<JsonObject> get_pod(std::string_view uid) override { return node_->get_pod(uid); }
   Status delete_pod(std::string_view uid, int incarnation) override { return node_->delete_pod(uid, incarnation); }
+  Result<JsonObject> ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body) override {
+    return node_->ask_to_save(uid, checkpoint, body);
+  }
   Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) override {
     return node_->begin_cut(uid, checkpoint, body);
   }
@@ -203,6 +206,7 @@ Result<JsonObject> FakeNode::put_pod(std::string_view uid, const JsonObject& spe
   }
   pod.log_base = {{"stdout", pod.output["stdout"].size()}, {"stderr", pod.output["stderr"].size()}};
   pods_[std::string(uid)] = pod;
+  started_.emplace_back(uid);
   push("pod.running", std::string(uid));
   return answer(view(std::string(uid), pod));
 }
@@ -237,9 +241,18 @@ Status FakeNode::open_network(std::string_view uid, int incarnation) {
   return {};
 }
 
+Result<JsonObject> FakeNode::ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
+  const std::lock_guard lock(mutex_);
+  CACS_ASSIGN([[maybe_unused]] Pod * pod, current(uid, static_cast<int>(json_int_or(body, "incarnation", 0))));
+  asked_and_cut_.emplace_back("ask");
+  if (ask_error_) return *ask_error_;
+  return answer(JsonObject{{"phase", "ASKED"}});
+}
+
 Result<JsonObject> FakeNode::begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
   std::unique_lock lock(mutex_);
   CACS_ASSIGN(Pod * pod, current(uid, static_cast<int>(json_int_or(body, "incarnation", 0))));
+  asked_and_cut_.emplace_back("cut");
   if (const auto known = cuts_.find(checkpoint); known != cuts_.end()) {
     return answer(cut_view(std::string(checkpoint), known->second));
   }
@@ -383,6 +396,11 @@ void FakeNode::fail_commits(std::optional<Error> error) {
   commit_error_ = std::move(error);
 }
 
+void FakeNode::fail_asks(std::optional<Error> error) {
+  const std::lock_guard lock(mutex_);
+  ask_error_ = std::move(error);
+}
+
 void FakeNode::fail_cuts(std::optional<Error> error) {
   const std::lock_guard lock(mutex_);
   cut_error_ = std::move(error);
@@ -445,6 +463,16 @@ std::vector<JsonObject> FakeNode::outcomes() {
 void FakeNode::record_outcome(const JsonObject& body) {
   const std::lock_guard lock(mutex_);
   outcomes_.push_back(body);
+}
+
+std::vector<std::string> FakeNode::asked_and_cut() {
+  const std::lock_guard lock(mutex_);
+  return asked_and_cut_;
+}
+
+std::vector<std::string> FakeNode::started() {
+  const std::lock_guard lock(mutex_);
+  return started_;
 }
 
 int FakeNode::frozen() {

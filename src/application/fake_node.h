@@ -41,6 +41,7 @@ class FakeNode {
   Result<JsonObject> get_pod(std::string_view uid);
   Status delete_pod(std::string_view uid, int incarnation);
   Status open_network(std::string_view uid, int incarnation);
+  Result<JsonObject> ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body);
   Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body);
   Result<JsonObject> thaw(std::string_view uid, std::string_view checkpoint, int incarnation);
   Result<JsonObject> abort_cut(std::string_view uid, std::string_view checkpoint, int incarnation);
@@ -61,6 +62,7 @@ class FakeNode {
   void tell(const std::string& kind, const std::string& uid, JsonObject more);  ///< an event of its agent
   void ask_for_checkpoint(const std::string& uid, const std::string& request, bool wait);
   void fail_cuts(std::optional<Error> error);  ///< every cut from now on; unset: no more
+  void fail_asks(std::optional<Error> error);
   void fail_commits(std::optional<Error> error);
   void hold_cuts(bool hold);     ///< dumps take until they are aborted, or let go
   void lose_answers(int every);  ///< each n-th call takes effect, and its answer is lost; 0: none
@@ -78,7 +80,9 @@ class FakeNode {
   void damage_checkpoint(const std::string& checkpoint);
   std::vector<JsonObject> outcomes();
   void record_outcome(const JsonObject& body);
-  int frozen();  ///< pods that a cut holds
+  int frozen();                              ///< pods that a cut holds
+  std::vector<std::string> asked_and_cut();  ///< "ask" and "cut", in the order in which they came
+  std::vector<std::string> started();        ///< uids of pods, likewise
 
  private:
   struct Cut {
@@ -103,6 +107,7 @@ class FakeNode {
   int lose_every_ = 0;
   int calls_ = 0;
   std::optional<Error> cut_error_;
+  std::optional<Error> ask_error_;
   std::optional<Error> commit_error_;
   std::vector<JsonObject> events_;
   std::map<std::string, Pod, std::less<>> pods_;
@@ -112,6 +117,8 @@ class FakeNode {
   std::set<std::string, std::less<>> damaged_;
   std::map<std::string, Output, std::less<>> saved_output_;  ///< of each checkpoint
   std::vector<JsonObject> outcomes_;
+  std::vector<std::string> asked_and_cut_;
+  std::vector<std::string> started_;
 };
 
 /// A cloud with two such nodes, "node-0" and "node-1".

@@ -58,6 +58,8 @@ struct Policy {
   bool restart_on_oom = true;
   std::set<int> restart_on_codes;
   std::int64_t interval_ms = 0;  ///< between the end of one checkpoint and the start of the next; 0: none
+  /// A restart brings back files, not processes: the command is run anew, in the order of a start.
+  bool restart_runs_command = false;
 
   friend bool operator==(const Policy&, const Policy&) = default;
 };

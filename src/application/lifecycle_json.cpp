@@ -91,7 +91,8 @@ JsonObject policy_json(const Policy& policy) {
           {"restart_on_signal", policy.restart_on_signal},
           {"restart_on_oom", policy.restart_on_oom},
           {"restart_on_codes", std::move(codes)},
-          {"interval_ms", policy.interval_ms}};
+          {"interval_ms", policy.interval_ms},
+          {"restart_runs_command", policy.restart_runs_command}};
 }
 
 Result<Policy> policy_from(const JsonObject& object) {
@@ -104,6 +105,7 @@ Result<Policy> policy_from(const JsonObject& object) {
   policy.restart_on_signal = json_bool_or(*json, "restart_on_signal", true);
   policy.restart_on_oom = json_bool_or(*json, "restart_on_oom", true);
   policy.interval_ms = json_int_or(*json, "interval_ms", 0);
+  policy.restart_runs_command = json_bool_or(*json, "restart_runs_command", false);
   if (const JsonArray* codes = json_find_array(*json, "restart_on_codes")) {
     for (const Json& code : *codes) {
       if (code.is_int64()) policy.restart_on_codes.insert(static_cast<int>(code.get_int64()));

@@ -24,7 +24,8 @@ void Step::start_pods() {
   s_.exit.reset();
   for (Pod& pod : s_.pods) pod = {.status = PodStatus::kStarting, .incarnation = s_.incarnation, .exit = {}};
   // The command is not to find pods missing that it launches in. Of a restored one all come back at once.
-  if (s_.source.empty() && mutation_ != Mutation::kLauncherFirst) s_.pods.front().status = PodStatus::kWaiting;
+  const bool runs_command = s_.source.empty() || s_.policy.restart_runs_command;
+  if (runs_command && mutation_ != Mutation::kLauncherFirst) s_.pods.front().status = PodStatus::kWaiting;
   s_.stage = StartStage::kStart;
 }
 

@@ -130,6 +130,31 @@ TEST_F(ManagerTest, AFailedCheckpointSaysWhyAndLosesNothing) {
   EXPECT_EQ(node().checkpoints().count(good), 1U);
 }
 
+TEST_F(ManagerTest, AProgramThatSavesItselfIsAskedEverywhereBeforeItIsFrozen) {
+  const auto wanted = parse_asr(parse_json_object(R"({"command": ["x"], "engine": "app", "pods": 2,
+    "engine_options": {"file": "/save", "files": ["/state"]}})",
+                                                  "asr")
+                                    .value());
+  ASSERT_TRUE(wanted.ok()) << wanted.error().to_string();
+  const std::string id = submit(*wanted);
+  ASSERT_TRUE(wait_state(id, "RUNNING"));
+  EXPECT_EQ(checkpoint(id).state, "SUCCEEDED");
+  EXPECT_EQ(node().asked_and_cut(), (std::vector<std::string>{"ask", "ask", "cut", "cut"}));
+  node().fail_asks(make_error(ErrorCode::kTimeout, "it did not answer"));
+  const auto failed = checkpoint(id);
+  EXPECT_EQ(failed.state, "FAILED");
+  ASSERT_TRUE(failed.problem.has_value());
+  EXPECT_NE(failed.problem->message.find("it did not answer"), std::string::npos) << failed.problem->message;
+  EXPECT_EQ(node().asked_and_cut().size(), 6U) << "nothing was cut";
+  EXPECT_EQ(node().frozen(), 0);
+  EXPECT_EQ(state(id), "RUNNING");
+  // It is started anew in the order of a start: the command is not to find pods missing that it launches in.
+  node().exit_pod(uid(id), "signaled", 9);
+  ASSERT_TRUE(wait_state(id, "RUNNING", 2));
+  EXPECT_FALSE(node().pod(uid(id))->restored_from.empty());
+  EXPECT_EQ(node().started().back(), uid(id));
+}
+
 TEST_F(ManagerTest, OnlyOneOfTwoRestartsAtOnce) {
   const std::string id = submit(asr());
   ASSERT_TRUE(wait_state(id, "RUNNING"));

@@ -5,6 +5,8 @@
 #include <string>
 #include <utility>
 
+#include "application/app_options.h"
+
 namespace cacs::application {
 namespace {
 
@@ -18,6 +20,13 @@ JsonObject network_of(const Asr& asr, int pod, const Json& underlay) {
   }
   return {{"address", address_of(pod)}, {"prefix", 16},         {"hosts", std::move(hosts)},
           {"underlay", underlay},       {"egress", asr.egress}, {"ports", JsonArray{}}};
+}
+
+/// Made plain, where the program saves itself: the node does not read what users write.
+JsonObject engine_options_of(const Asr& asr) {
+  if (!saves_itself(asr)) return asr.engine_options;
+  ParseFailure known;  // they were read when the application was submitted
+  return app_options_json(read_app_options(asr, known));
 }
 
 }  // namespace
@@ -57,7 +66,7 @@ JsonObject pod_request(const ActionContext& context, const Action& action, const
       {"network", network_of(asr, action.pod, underlay)},
       {"base", asr.base},
       {"engine", asr.engine},
-      {"engine_options", asr.engine_options},
+      {"engine_options", engine_options_of(asr)},
       {"external_connections", asr.reset_external_connections ? "reset" : "refuse"},
       {"health", json.contains("health") ? json.at("health") : Json(nullptr)},
       {"restore", action.checkpoint.empty() ? Json(nullptr)

@@ -2,6 +2,7 @@
 
 #include <fmt/format.h>
 
+#include "application/app_options.h"
 #include "application/lifecycle_json.h"
 #include "application/placement.h"
 
@@ -52,6 +53,7 @@ Policy policy_of(const Asr& asr) {
   policy.restart_on_oom = asr.restart_on_oom;
   policy.restart_on_codes = asr.restart_on_codes;
   policy.interval_ms = asr.checkpoint_interval ? asr.checkpoint_interval->count() : 0;
+  policy.restart_runs_command = saves_itself(asr);
   // Which one it is is decided anew each time (periodic_input).
   if (asr.checkpoint_interval_auto) policy.interval_ms = checkpoint::periodic_interval({.automatic = true})->count();
   return policy;

@@ -30,7 +30,7 @@ Status refuse_unoffered(const Asr& asr, const Offers& offers) {
 
 Status refuse_unsupported(const Asr& asr) {
   const Refusal list[] = {
-      {asr.engine != "criu", "engine", "an engine other than criu", R"(leave it out or give "criu")"},
+      {asr.engine == "dmtcp", "engine", "the engine dmtcp", R"(leave it out, or give "criu" or "app")"},
       {asr.base != "host", "base", "a base other than the host's root", R"(leave it out or give "host")"},
       {!asr.provision.empty(), "provision", "provisioning", "install what the program needs on the node beforehand"},
       {asks_for(asr, "peer"), "checkpoint.levels", "the level peer", R"(give ["local"] or ["local", "remote"])"},

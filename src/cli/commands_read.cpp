@@ -204,6 +204,7 @@ Result<int> run_explain(Context& context, const std::string& name) {
     context.print_raw(document.raw);
   } else {
     context.terminal().out(savable ? "It can be saved.\n" : "It cannot be saved:\n");
+    context.terminal().out(list_findings(document.object, "notes", "  note:"));
     context.terminal().out(list_findings(document.object, "obstacles", "  obstacle:"));
     context.terminal().out(list_findings(document.object, "warnings", "  warning:"));
   }

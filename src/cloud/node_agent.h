@@ -37,6 +37,8 @@ class NodeAgent {
   /// Of a restored one: the application's other pods hear it from now on. kConflict when it does not run.
   virtual Status open_network(std::string_view uid, int incarnation) = 0;
 
+  /// Asks a program that saves itself to do so. Blocks until it says that it has; `body` has its `timeout_ms`.
+  virtual Result<JsonObject> ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body) = 0;
   /// Blocks until the pod is frozen and everything needed is taken, or it failed.
   virtual Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) = 0;
   virtual Result<JsonObject> thaw(std::string_view uid, std::string_view checkpoint, int incarnation) = 0;

@@ -13,6 +13,7 @@
 #include "delta/baseline.h"
 #include "delta/listing.h"
 #include "delta/memory_stage.h"
+#include "delta/selection.h"
 
 namespace cacs::delta {
 
@@ -25,6 +26,8 @@ struct CaptureOptions {
   std::set<std::pair<std::uint64_t, std::uint64_t>> always_read;
   /// Room for contents of a tree in memory, made ready before; what is taken from it is the snapshot's. May be null.
   MemoryStage* memory = nullptr;
+  /// What of the tree is captured; the directories above it are, too, but not what they hide of a layer below.
+  Selection only;
 };
 
 /// The content of one regular file (of one link group) of a snapshot.

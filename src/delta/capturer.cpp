@@ -204,6 +204,8 @@ Status Capturer::add_name(int directory, Frame& frame, const char* name) {
   Identity identity;
   const std::string& parent = path_of(frame.entry);
   entry.path = parent.empty() ? std::string(name) : parent + "/" + name;
+  const Selection::Take take = snapshot_.options_.only.take(entry.path);
+  if (take == Selection::Take::kNo || (take == Selection::Take::kOnTheWay && !S_ISDIR(info.stx_mode))) return {};
   path_bytes_ += entry.path.size();
   if (entry.path.size() > kMaxPathBytes || path_bytes_ > kMaxTotalPathBytes ||
       snapshot_.listing_.entries.size() >= kMaxEntries) {
@@ -224,6 +226,9 @@ Status Capturer::add_name(int directory, Frame& frame, const char* name) {
     entry.symlink_target = known->symlink_target;
   } else if (!mounted) {
     CACS_TRY(read_details(directory, name, entry));
+  }
+  if (take == Selection::Take::kOnTheWay) {
+    std::erase_if(entry.xattrs, [](const Xattr& xattr) { return xattr.name.starts_with("trusted.overlay."); });
   }
   const std::size_t index = snapshot_.listing_.entries.size();
   const bool linked = entry.type != EntryType::kDirectory && info.stx_nlink > 1 && join_link(info.stx_ino, entry);

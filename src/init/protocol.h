@@ -37,6 +37,8 @@
 /// In init's environment where there are other pods: the pod's address among them. Init takes launches there
 /// (init/remote.h).
 #define CACS_ADDRESS_VARIABLE "CACS_ADDRESS"
+/// In the environment of an application that saves itself and runs on what it saved.
+#define CACS_RESTARTED_VARIABLE "CACS_RESTARTED"
 #define CACS_INIT_SOCKET CACS_POD_DIR "/init.sock"
 /// The shim writes the pod's incarnation here after rolling the delta back and before the engine runs; one decimal
 /// number.

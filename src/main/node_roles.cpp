@@ -77,7 +77,9 @@ Result<int> run_agent_role(const std::vector<std::string>& arguments) {
   CACS_ASSIGN(options.hold_fd, descriptor(flags, "--hold-fd"));
   CACS_ASSIGN(options.program, own_program());
   CACS_ASSIGN(options.init_program, find_init_program());
-  CACS_ASSIGN(options.criu, engine::find_criu());
+  // Without it programs that save themselves still run; that it is missing is what the engine's probe finds.
+  const auto criu = engine::find_criu();
+  options.criu = criu ? *criu : "criu";
   return agent::run_agent(options);
 }
 

@@ -1,10 +1,18 @@
 #include "pod/application_process.h"
 
+#include <sys/syscall.h>
+#include <unistd.h>
+
+#include <cerrno>
 #include <charconv>
+#include <cstdint>
 #include <filesystem>
 #include <string>
+#include <string_view>
+#include <vector>
 
 #include "base/io.h"
+#include "base/process.h"
 #include "base/text.h"
 #include "init/protocol.h"
 
@@ -41,12 +49,64 @@ bool ended(char state) { return state == 'Z' || state == 'X'; }
 
 }  // namespace
 
-Result<bool> application_lives(pid_t init) {
-  const std::string own = "/proc/" + std::to_string(init);
+namespace {
+
+/// Directories in /proc of the children of a process.
+Result<std::vector<std::filesystem::path>> children_of(pid_t pid) {
+  const std::string own = "/proc/" + std::to_string(pid);
   CACS_ASSIGN(const std::string children,
-              read_text_file(own + "/task/" + std::to_string(init) + "/children", std::size_t{1} << 20U));
+              read_text_file(own + "/task/" + std::to_string(pid) + "/children", std::size_t{1} << 20U));
+  std::vector<std::filesystem::path> directories;
   for (const auto& child : split(trim(children), ' ')) {
-    const std::filesystem::path directory = "/proc/" + std::string(child);
+    if (!child.empty()) directories.push_back("/proc/" + std::string(child));
+  }
+  return directories;
+}
+
+/// The application's main process; kNotFound once it has been reaped.
+Result<ProcessIdentity> find_application(pid_t init) {
+  CACS_ASSIGN(const auto children, children_of(init));
+  for (const auto& directory : children) {
+    if (look_at(directory).inner_pid != CACS_APPLICATION_PID) continue;
+    return identify_process(static_cast<pid_t>(std::stol(directory.filename().native())));
+  }
+  return make_error(ErrorCode::kNotFound, "the application's main process is gone");
+}
+
+/// A mask of signals in a process's status: "SigCgt:\t0000000000000200".
+std::uint64_t signal_mask(const std::string& status, std::string_view name) {
+  for (const auto& line : split(status, '\n')) {
+    if (!line.starts_with(name)) continue;
+    const std::string_view digits = trim(std::string_view(line).substr(name.size()));
+    std::uint64_t mask = 0;
+    std::from_chars(digits.data(), digits.data() + digits.size(), mask, 16);
+    return mask;
+  }
+  return 0;
+}
+
+Status check_takes_signal(const ProcessIdentity& application, int number) {
+  const std::string directory = "/proc/" + std::to_string(application.pid);
+  CACS_ASSIGN(const std::string status, read_text_file(directory + "/status", kMaxFile));
+  const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(number - 1);
+  // One that is blocked is waited for (sigwait, signalfd), or will be handled.
+  if (((signal_mask(status, "SigCgt:") | signal_mask(status, "SigBlk:")) & bit) != 0) return {};
+  const bool ignored = (signal_mask(status, "SigIgn:") & bit) != 0;
+  const auto name = read_text_file(directory + "/comm", 256);
+  return make_error(ErrorCode::kConflict,
+                    "the application's main process (" + (name ? printable(trim(*name), 64) : "?") + ") " +
+                        (ignored ? "ignores" : "does not handle") + " signal " + std::to_string(number) +
+                        (ignored ? "" : ", which may end it"),
+                    "the signal goes to the process that `command` starts: let that be the program itself (in a shell: "
+                    "exec), and install the handler before anything else")
+      .with_type("signal-not-handled");
+}
+
+}  // namespace
+
+Result<bool> application_lives(pid_t init) {
+  CACS_ASSIGN(const auto children, children_of(init));
+  for (const auto& directory : children) {
     const Thread leader = look_at(directory);
     if (leader.inner_pid != CACS_APPLICATION_PID) continue;
     if (!ended(leader.state)) return true;
@@ -58,6 +118,19 @@ Result<bool> application_lives(pid_t init) {
     return false;
   }
   return false;  // init has reaped it and is ending
+}
+
+Status check_takes_signal(pid_t init, int number) {
+  CACS_ASSIGN(const ProcessIdentity application, find_application(init));
+  return check_takes_signal(application, number);
+}
+
+Status signal_application(pid_t init, int number) {
+  CACS_ASSIGN(const ProcessIdentity application, find_application(init));
+  CACS_ASSIGN(const UniqueFd process, open_process(application));
+  CACS_TRY(check_takes_signal(application, number));
+  if (::syscall(SYS_pidfd_send_signal, process.get(), number, nullptr, 0) == 0) return {};
+  return errno_error(errno, "send signal " + std::to_string(number) + " to the application");
 }
 
 }  // namespace cacs::pod

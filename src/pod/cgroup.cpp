@@ -1,6 +1,7 @@
 #include "pod/cgroup.h"
 
 #include <fcntl.h>
+#include <poll.h>
 #include <sys/stat.h>
 #include <unistd.h>
 
@@ -103,8 +104,32 @@ Result<std::vector<Controller>> find_controllers() {
   return find_controllers(mountinfo, available);
 }
 
+std::optional<Controller> find_freezer(const std::string& mountinfo) {
+  std::optional<Controller> v2;
+  for (const auto& line : split(mountinfo, '\n')) {
+    const auto fields = split(line, ' ');
+    const auto dash = std::find(fields.begin(), fields.end(), "-");
+    if (fields.size() < 7 || std::distance(dash, fields.end()) < 4) continue;
+    if (*(dash + 1) == "cgroup2" && !v2) v2 = Controller{"freezer", fields[4], true};
+    if (*(dash + 1) != "cgroup") continue;
+    const auto options = split(*(dash + 3), ',');
+    if (std::find(options.begin(), options.end(), "freezer") != options.end()) {
+      return Controller{"freezer", fields[4], false};
+    }
+  }
+  return v2;
+}
+
+Result<Controller> find_freezer() {
+  CACS_ASSIGN(const std::string mountinfo, read_text_file("/proc/self/mountinfo"));
+  if (auto found = find_freezer(mountinfo)) return *std::move(found);
+  return make_error(ErrorCode::kUnsupported, "no control groups that can be frozen are mounted on this machine",
+                    "mount cgroup2, or the freezer of cgroup v1");
+}
+
 Result<PodCgroup> PodCgroup::locate(const std::string& name) {
-  CACS_ASSIGN(const auto controllers, find_controllers());
+  CACS_ASSIGN(auto controllers, find_controllers());
+  if (auto freezer = find_freezer()) controllers.push_back(*std::move(freezer));
   PodCgroup group;
   for (const auto& controller : controllers) {
     group.members_.push_back({controller, controller.mount / "cacs" / name});
@@ -137,10 +162,20 @@ Result<PodCgroup> PodCgroup::open(const std::string& name) {
   return group;
 }
 
-Result<PodCgroup> PodCgroup::create(const std::string& name, const Limits& limits) {
+void PodCgroup::forget_freezer() {
+  std::erase_if(members_, [](const Member& member) { return member.controller.name == "freezer"; });
+  std::erase_if(directories_, [&](const std::filesystem::path& directory) {
+    return std::none_of(members_.begin(), members_.end(),
+                        [&](const Member& member) { return member.directory == directory; });
+  });
+}
+
+Result<PodCgroup> PodCgroup::create(const std::string& name, const Limits& limits, Freezable freezable) {
   CACS_ASSIGN(PodCgroup group, locate(name));
+  if (freezable == Freezable::kYes) CACS_TRY(find_freezer());
+  if (freezable == Freezable::kNo) group.forget_freezer();
   for (const auto& member : group.members_) {
-    if (member.controller.v2) {
+    if (member.controller.v2 && member.controller.name != "freezer") {
       enable_in_parent(member.controller.mount, member.controller.name);
       CACS_TRY(make_directories(member.directory.parent_path()));
       enable_in_parent(member.directory.parent_path(), member.controller.name);
@@ -194,6 +229,58 @@ Status PodCgroup::add(pid_t pid) const {
   return {};
 }
 
+namespace {
+
+/// Until "frozen 1" stands in cgroup.events, whose every change is an event.
+Status wait_frozen_v2(const std::filesystem::path& directory, std::chrono::milliseconds limit) {
+  CACS_ASSIGN(const UniqueFd fd, open_file(directory / "cgroup.events", O_RDONLY));
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    std::array<std::byte, 256> block{};
+    CACS_ASSIGN(const std::size_t got, pread_full(fd.get(), block, 0));
+    const std::string_view text(reinterpret_cast<const char*>(block.data()), got);
+    if (text.find("frozen 1") != std::string_view::npos) return {};
+    const auto left = std::chrono::duration_cast<std::chrono::milliseconds>(end - std::chrono::steady_clock::now());
+    if (left.count() <= 0) return make_error(ErrorCode::kTimeout, "not all processes could be stopped in time");
+    pollfd waiting{fd.get(), POLLPRI, 0};
+    ::poll(&waiting, 1, static_cast<int>(left.count()));
+  }
+}
+
+/// v1 gives no event: reading the state has the kernel look whether all stand still.
+Status wait_frozen_v1(const std::filesystem::path& directory, std::chrono::milliseconds limit) {
+  const auto end = std::chrono::steady_clock::now() + limit;
+  while (true) {
+    CACS_ASSIGN(const std::string state, read_text_file(directory / "freezer.state", 64));
+    if (trim(state) == "FROZEN") return {};
+    if (std::chrono::steady_clock::now() >= end) {
+      return make_error(ErrorCode::kTimeout, "not all processes could be stopped in time",
+                        "one waits for a disk or a network file system; try again");
+    }
+    ::usleep(1000);
+  }
+}
+
+}  // namespace
+
+Status PodCgroup::freeze(std::chrono::milliseconds limit) const {
+  const Member* member = find("freezer");
+  if (member == nullptr) return make_error(ErrorCode::kUnsupported, "the pod was not made to be frozen");
+  const bool v2 = member->controller.v2;
+  Status status = write_value(member->directory / (v2 ? "cgroup.freeze" : "freezer.state"), v2 ? "1" : "FROZEN");
+  if (status) status = v2 ? wait_frozen_v2(member->directory, limit) : wait_frozen_v1(member->directory, limit);
+  if (status) return {};
+  CACS_TRY(thaw());
+  return status.error().with_context("freeze the pod");
+}
+
+Status PodCgroup::thaw() const {
+  const Member* member = find("freezer");
+  if (member == nullptr || ::access(member->directory.c_str(), F_OK) != 0) return {};
+  const bool v2 = member->controller.v2;
+  return write_value(member->directory / (v2 ? "cgroup.freeze" : "freezer.state"), v2 ? "0" : "THAWED");
+}
+
 Result<Limits> PodCgroup::read_limits() const {
   Limits limits;
   if (const Member* member = find("cpu")) {
@@ -233,6 +320,7 @@ std::uint64_t PodCgroup::oom_kills() const {
 }
 
 Status PodCgroup::remove() const {
+  CACS_TRY(thaw());  // under v1 what is frozen does not even die
   for (const auto& directory : directories_) {
     // The kernel takes a moment to empty a group whose processes were just killed; a killed process that still runs is
     // killed again. Every round waits for a directory that must become empty: there is no event to wait for under v1.

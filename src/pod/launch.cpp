@@ -50,13 +50,15 @@ Status become_init(const PodLayout& layout, const PodSpec& spec, int network_fd,
   CACS_TRY(drop_capabilities());
   ::umask(022);
   std::vector<std::string> words{CACS_POD_DIR "/cacs-init", "init", spec.user, spec.workdir};
-  words.insert(words.end(), spec.command.begin(), spec.command.end());
+  words.insert(words.end(), spec.command_to_run().begin(), spec.command_to_run().end());
   auto environment = spec.env;
   environment.merge(mpi_environment(spec));
   environment["CACS_POD"] = spec.pod;
   environment["CACS_APPLICATION"] = spec.application;
   environment["CACS_PODS"] = std::to_string(std::max<std::size_t>(1, spec.hosts.size()));
   environment.erase(CACS_ADDRESS_VARIABLE);
+  environment.erase(CACS_RESTARTED_VARIABLE);
+  if (spec.restarts()) environment[CACS_RESTARTED_VARIABLE] = "1";
   if (spec.connected()) environment[CACS_ADDRESS_VARIABLE] = spec.address;
   std::vector<std::string> variables;
   variables.reserve(environment.size());
@@ -97,7 +99,7 @@ Status become_init(const PodLayout& layout, const PodSpec& spec, int network_fd,
 
 /// Why the application could not be executed, in the user's words.
 Error launch_error(const PodSpec& spec, int error) {
-  const std::string command = "'" + printable(spec.command.front()) + "'";
+  const std::string command = "'" + printable(spec.command_to_run().front()) + "'";
   switch (error) {
     case ENOENT:
       return make_error(ErrorCode::kInvalidArgument, "command " + command + " was not found in the pod",

@@ -132,7 +132,7 @@ JsonObject Shim::dispatch(const JsonObject& message) {
   } else if (op == "prepare") {
     result = op_prepare();
   } else if (op == "mount") {
-    result = op_mount();
+    result = op_mount(json_string_or(message, "restored", ""));
   } else if (op == "open_network") {
     result = op_open_network();
   } else if (op == "restore") {
@@ -170,7 +170,9 @@ void Shim::on_deadline() {
   }
   if (cut_.deadline == 0 || now < cut_.deadline) return;
   cut_.deadline = 0;
-  if (cut_.phase == CutPhase::kPrepared) {
+  if (spec_.self_saving && cut_.phase == CutPhase::kEnding) {
+    end_freeze();
+  } else if (cut_.phase == CutPhase::kPrepared) {
     [[maybe_unused]] const auto status =
         op_abort(make_error(ErrorCode::kTimeout, "neither thaw nor abort came before the cut's deadline"));
   } else if (engine_run_) {

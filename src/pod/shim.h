@@ -40,13 +40,15 @@ int run_shim(const ShimOptions& options);
 /// seq and either `error` or the fields given):
 ///   status                  -> phase, incarnation, init, exit, limits, memory, cut
 ///   start                   make delta, root, network, cgroup; launch init
-///   mount                   what start and restore begin with: the root is mounted and can be watched, nothing runs in
-///                           it yet. May be left out
+///   mount {restored}        what start and restore begin with: the root is mounted and can be watched, nothing runs in
+///                           it yet. May be left out. `restored`: a directory whose files become the delta's, of a pod
+///                           that is started anew on them
 ///   prepare                 the same without delta and init, for a restore: shared memory can be filled
 ///   restore {images}        the delta is complete: run the engine
 ///   open_network            every pod of the application is back: frames pass
 ///   cut {checkpoint, images, deadline_ms}
-///                           -> at once; then events cut_frozen, cut_prepared | cut_failed
+///                           -> at once; then events cut_frozen, cut_prepared | cut_failed. Of a pod that saves itself:
+///                           answered when it is frozen, or could not be
 ///   thaw | abort            -> at once; then event cut_done | cut_aborted
 ///   exec {id, user, cwd, env, argv}
 ///                           -> event exec_exit {id, status}
@@ -101,7 +103,7 @@ class Shim {
   // shim_ops.cpp: starting, ending, talking to init
   Status op_start();
   Status op_prepare();
-  Status op_mount();
+  Status op_mount(const std::filesystem::path& restored = {});
   Status op_open_network();
   Status op_restore(const JsonObject& message);
   Status op_exec(const JsonObject& message);
@@ -137,6 +139,10 @@ class Shim {
   Status check_application() const;
   JsonObject cut_timings() const;
   static void answer_notify(const UniqueFd& connection, bool go);
+
+  // shim_freeze.cpp: the cut of a pod that saves itself
+  Status freeze_for_cut(const std::string& checkpoint, std::int64_t deadline_ms);
+  void end_freeze();
 
   /// Of the switch, for the network that is made or adopted; invalid where there is none.
   Result<UniqueFd> switch_space() const;

@@ -96,6 +96,7 @@ Status Shim::op_cut(const JsonObject& message) {
   }
   if (cut_.phase != CutPhase::kNone) return make_error(ErrorCode::kConflict, "a cut is under way already");
   CACS_ASSIGN(const std::string checkpoint, json_string(message, "checkpoint"));
+  if (spec_.self_saving) return freeze_for_cut(checkpoint, json_int_or(message, "deadline_ms", 120'000));
   CACS_ASSIGN(const std::string images, json_string(message, "images"));
   CACS_TRY(check_outside());
   // The death of an engine is the death of one process. What it has forked is found by the group.
@@ -187,6 +188,10 @@ void Shim::on_post_dump(UniqueFd connection) {
 
 Status Shim::op_thaw() {
   if (cut_.phase != CutPhase::kPrepared) return make_error(ErrorCode::kConflict, "no cut is waiting to be thawed");
+  if (spec_.self_saving) {
+    end_freeze();
+    return {};
+  }
   cut_.phase = CutPhase::kEnding;
   cut_.released_at_us = monotonic_us();
   cut_.deadline = boottime_ms() + 60'000;
@@ -200,7 +205,9 @@ Status Shim::op_abort(const Error& reason) {
   if (cut_.phase == CutPhase::kEnding) return make_error(ErrorCode::kConflict, "the cut is ending already");
   cut_.abort_wanted = true;
   if (!cut_.abort_reason) cut_.abort_reason = reason;
-  if (cut_.phase == CutPhase::kPrepared) {
+  if (spec_.self_saving) {
+    end_freeze();
+  } else if (cut_.phase == CutPhase::kPrepared) {
     cut_.phase = CutPhase::kEnding;
     cut_.released_at_us = monotonic_us();
     cut_.deadline = boottime_ms() + 60'000;

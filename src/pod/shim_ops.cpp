@@ -16,6 +16,7 @@
 #include "init/protocol.h"
 #include "pod/launch.h"
 #include "pod/outside.h"
+#include "pod/restored_files.h"
 #include "pod/root.h"
 #include "pod/seqpacket.h"
 #include "pod/shim.h"
@@ -51,8 +52,9 @@ Status Shim::set_up_surroundings() {
   CACS_ASSIGN(UniqueFd space, switch_space());
   CACS_ASSIGN(network_, PodNetwork::create(spec_, std::move(space)));
   // Nobody answers in the name of a process that is not back yet: a restored pod is opened when all are.
-  if (spec_.restore_checkpoint.empty()) CACS_TRY(network_->open());
-  CACS_ASSIGN(cgroup_, PodCgroup::create(cgroup_name(), {spec_.cpus, spec_.memory_bytes, spec_.pids}));
+  if (spec_.restore_checkpoint.empty() || spec_.restarts()) CACS_TRY(network_->open());
+  CACS_ASSIGN(cgroup_, PodCgroup::create(cgroup_name(), {spec_.cpus, spec_.memory_bytes, spec_.pids},
+                                         spec_.self_saving ? Freezable::kYes : Freezable::kNo));
   CACS_TRY(mount_pod_tmpfs(options_.layout, spec_));
   if (spec_.egress) {
     if (const auto status = network_->start_egress(); !status) {
@@ -71,7 +73,7 @@ Status Shim::op_prepare() {
   return {};
 }
 
-Status Shim::op_mount() {
+Status Shim::op_mount(const std::filesystem::path& restored) {
   if (root_mounted_) return {};
   if (phase_ == Phase::kNew) {
     CACS_TRY(set_up_surroundings());
@@ -82,6 +84,8 @@ Status Shim::op_mount() {
     return wrong_phase("mount");
   }
   CACS_TRY(mask_directory(options_.layout, options_.mask_dir));
+  // Last: what a program has made is not gone through by path, in which it could have put links to anywhere.
+  if (!restored.empty()) CACS_TRY(put_restored_files(restored, options_.layout.upper()));
   CACS_TRY(mount_pod_root(options_.layout, spec_));
   root_mounted_ = true;
   return {};
@@ -199,6 +203,11 @@ Status Shim::adopt() {
   CACS_ASSIGN(cgroup_, PodCgroup::open(cgroup_name()));
   CACS_ASSIGN(engine_group_, PodCgroup::open(cgroup_name() + kEngineGroup));
   remove_engine_group();
+  if (spec_.self_saving) {
+    // The shim before us may have died while all stood still. No engine was at work: nothing is in doubt.
+    CACS_TRY(cgroup_->thaw());
+    ::unlink(options_.layout.cut_state().c_str());
+  }
   // The shim before us died while it made the pod: what it left is found by the cgroup, and there is nothing to run.
   if (::access(options_.layout.init_state().c_str(), F_OK) != 0) return {};
   CACS_ASSIGN(const std::string text, read_text_file(options_.layout.init_state()));
@@ -358,6 +367,7 @@ Status Shim::op_destroy() {
   engine_run_.reset();
   remove_engine_group();
   cut_.held_notify.reset();
+  if (cgroup_) CACS_TRY(cgroup_->thaw());  // what is frozen does not end
   if (init_ && init_pidfd_.valid()) {
     ::kill(init_->pid, SIGKILL);  // the pidfd is open and the process not reaped: the number is still its own
     pollfd waiting{init_pidfd_.get(), POLLIN, 0};

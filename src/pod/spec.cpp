@@ -206,6 +206,11 @@ Result<PodSpec> parse_pod_spec(const JsonObject& object) {
   }
   spec.base = json_string_or(object, "base", "host");
   spec.engine = json_string_or(object, "engine", "criu");
+  if (spec.engine == "app") {
+    const JsonObject* options = json_find_object(object, "engine_options");
+    if (options == nullptr) return bad("engine_options must be given for the engine app");
+    CACS_ASSIGN(spec.self_saving, parse_self_saving(*options));
+  }
   spec.reset_external_connections = json_string_or(object, "external_connections", "refuse") == "reset";
   if (const JsonObject* restore = json_find_object(object, "restore")) {
     CACS_ASSIGN(spec.restore_checkpoint, json_string(*restore, "checkpoint"));
@@ -255,6 +260,7 @@ JsonObject pod_spec_to_json(const PodSpec& spec) {
       {"cpus", spec.cpus}, {"memory_bytes", spec.memory_bytes}, {"disk_bytes", spec.disk_bytes}, {"pids", spec.pids}};
   object["base"] = spec.base;
   object["engine"] = spec.engine;
+  if (spec.self_saving) object["engine_options"] = self_saving_to_json(*spec.self_saving);
   object["external_connections"] = spec.reset_external_connections ? "reset" : "refuse";
   if (!spec.restore_checkpoint.empty()) {
     JsonArray from;

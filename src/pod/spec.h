@@ -8,6 +8,7 @@
 
 #include "base/json.h"
 #include "base/result.h"
+#include "pod/self_saving.h"
 #include "pod/switch.h"
 
 namespace cacs::pod {
@@ -62,6 +63,7 @@ struct PodSpec {
   bool egress = true;
   std::string base = "host";
   std::string engine = "criu";
+  std::optional<SelfSaving> self_saving;  ///< no engine saves its processes
   bool reset_external_connections = false;
   std::string restore_checkpoint;           ///< empty: start from nothing
   std::vector<PartSource> restore_sources;  ///< in the order in which they are to be tried
@@ -69,6 +71,13 @@ struct PodSpec {
   [[nodiscard]] std::string uid() const { return application + "." + pod; }
   /// Whether there are other pods that it is connected with.
   [[nodiscard]] bool connected() const { return hosts.size() > 1; }
+  /// Whether what comes back of a checkpoint are files alone, and a command is run on them.
+  [[nodiscard]] bool restarts() const { return self_saving.has_value() && !restore_checkpoint.empty(); }
+  /// What runs in it this time: the application's command, or the one for a restart.
+  [[nodiscard]] const std::vector<std::string>& command_to_run() const {
+    const bool other = restarts() && !command.empty() && !self_saving->restart_command.empty();
+    return other ? self_saving->restart_command : command;
+  }
 };
 
 /// Checks every bound again: the agent does not trust that the server did.

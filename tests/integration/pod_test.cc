@@ -331,5 +331,90 @@ TEST_F(PodTest, AShimThatDiesIsReplacedAndThePodRunsOn) {
   EXPECT_EQ(PodExit::from_json(*json_find_object(exited, "exit")).code, 5);
 }
 
+/// A pod whose program saves itself: the shim has only to have it stand still, and never for ever.
+class FrozenPodTest : public PodTest {
+ protected:
+  void start_counting() {
+    spec_.command = {"sh", "-c", "i=0; while :; do echo tick $i; i=$((i+1)); sleep 0.02; done"};
+    spec_.engine = "app";
+    spec_.self_saving = SelfSaving{.file = "/save", .files = {"/state"}};
+    start_shim();
+    call({{"op", "start"}});
+    ASSERT_TRUE(wait_for_output("tick 3\n"));
+  }
+  void freeze(int deadline_ms = 60'000) {
+    call({{"op", "cut"}, {"checkpoint", "c1"}, {"deadline_ms", deadline_ms}});
+    events_.take("cut_frozen");
+    events_.take("cut_prepared");
+  }
+  void expect_stands_still() {
+    const std::string before = log_text();
+    ::usleep(200'000);
+    EXPECT_EQ(log_text(), before);
+  }
+  void expect_runs() {
+    EXPECT_TRUE(wait_for_output("tick " + std::to_string(split(log_text(), '\n').size() + 5) + "\n"));
+  }
+  void kill_shim() {
+    const auto state = parse_json_object(read_text_file(layout().shim_state()).value(), "x").value();
+    ASSERT_EQ(::kill(static_cast<pid_t>(json_int(state, "pid").value()), SIGKILL), 0);
+    events_.take("lost");
+    client_.reset();
+  }
+};
+
+TEST_F(FrozenPodTest, StandsStillUntilItIsThawedOrAborted) {
+  start_counting();
+  freeze();
+  expect_stands_still();
+  call({{"op", "thaw"}});
+  events_.take("cut_done");
+  expect_runs();
+  freeze();
+  expect_stands_still();
+  EXPECT_FALSE(client_->call({{"op", "cut"}, {"checkpoint", "c2"}}).ok()) << "one at a time";
+  call({{"op", "abort"}});
+  events_.take("cut_aborted");
+  expect_runs();
+}
+
+TEST_F(FrozenPodTest, RunsAgainByItselfAtTheDeadline) {
+  start_counting();
+  freeze(500);
+  const auto aborted = events_.take("cut_aborted");
+  EXPECT_NE(boost::json::serialize(aborted).find("deadline"), std::string::npos);
+  expect_runs();
+  EXPECT_FALSE(client_->call({{"op", "thaw"}}).ok()) << "there is nothing to thaw any more";
+}
+
+TEST_F(FrozenPodTest, RunsAgainWhenItsAgentIsGone) {
+  start_counting();
+  freeze();
+  client_.reset();
+  expect_runs();
+  auto client = ShimClient::connect(layout(), [this](const JsonObject& event) { events_.add(event); });
+  ASSERT_TRUE(client.ok());
+  client_ = *std::move(client);
+  freeze();
+  call({{"op", "thaw"}});
+}
+
+TEST_F(FrozenPodTest, RunsAgainWhenItsShimWasKilled) {
+  start_counting();
+  freeze();
+  kill_shim();
+  expect_stands_still();
+  start_shim(true);
+  expect_runs();
+  EXPECT_FALSE(json_bool_or(call({{"op", "status"}}), "tainted", true)) << "no engine was at work on it";
+}
+
+TEST_F(FrozenPodTest, GoesWhileItStandsStill) {
+  start_counting();
+  freeze();
+  call({{"op", "destroy"}});
+  client_.reset();
+}
+
 }  // namespace
 }  // namespace cacs::pod

@@ -103,6 +103,12 @@ Status Client::delete_pod(std::string_view uid, int incarnation) {
   return {};
 }
 
+Result<JsonObject> Client::ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
+  const milliseconds timeout(json_int_or(body, "timeout_ms", kDefaultCutDeadline.count()));
+  return make(
+      {.method = "POST", .target = cut_path(uid, checkpoint) + "/ask", .body = &body, .limit = timeout + kMargin});
+}
+
 Result<JsonObject> Client::begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
   const milliseconds deadline(json_int_or(body, "deadline_ms", kDefaultCutDeadline.count()));
   return make({.method = "POST", .target = cut_path(uid, checkpoint), .body = &body, .limit = deadline + kMargin});

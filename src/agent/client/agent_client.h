@@ -28,6 +28,7 @@ class Client final : public cloud::NodeAgent {
   Status delete_pod(std::string_view uid, int incarnation) override;
   Status open_network(std::string_view uid, int incarnation) override;
 
+  Result<JsonObject> ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body) override;
   Result<JsonObject> begin_cut(std::string_view uid, std::string_view checkpoint, const JsonObject& body) override;
   Result<JsonObject> thaw(std::string_view uid, std::string_view checkpoint, int incarnation) override;
   Result<JsonObject> abort_cut(std::string_view uid, std::string_view checkpoint, int incarnation) override;
