@@ -55,6 +55,21 @@ TEST(Asr, ReadsEveryField) {
   EXPECT_FALSE(asr->egress);
 }
 
+TEST(Asr, ConnectionsToTheOutsideAreRefusedUnlessItSaysThatTheyAreReset) {
+  const auto plain = parse(R"({"command": ["x"]})");
+  ASSERT_TRUE(plain.ok());
+  EXPECT_FALSE(plain->reset_external_connections);
+  const auto reset = parse(R"({"command": ["x"], "checkpoint": {"external_connections": "reset"}})");
+  ASSERT_TRUE(reset.ok()) << reset.error().to_string();
+  EXPECT_TRUE(reset->reset_external_connections);
+  const auto again = asr_from_stored_json(asr_to_stored_json(*reset, true));
+  ASSERT_TRUE(again.ok());
+  EXPECT_TRUE(again->reset_external_connections);
+  EXPECT_NE(failure(R"({"command": ["x"], "checkpoint": {"external_connections": "keep"}})")
+                .message.find("external_connections"),
+            std::string::npos);
+}
+
 TEST(Asr, SurvivesTheDatabase) {
   auto asr = parse(kFull);
   ASSERT_TRUE(asr.ok());

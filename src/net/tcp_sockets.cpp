@@ -115,11 +115,10 @@ Status TcpSockets::reset(const TcpSocket& socket) {
 
 Status TcpSockets::can_reset() {
   // No socket has this name. A kernel that can says that it found none.
-  const Status tried = reset(TcpSocket{});
-  if (tried || tried.error().code == ErrorCode::kUnsupported || tried.error().code == ErrorCode::kPermission) {
-    return tried;
-  }
-  return {};
+  Status tried = reset(TcpSocket{});
+  const bool may =
+      tried || (tried.error().code != ErrorCode::kUnsupported && tried.error().code != ErrorCode::kPermission);
+  return may ? ok_status() : tried;
 }
 
 }  // namespace cacs::net

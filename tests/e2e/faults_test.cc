@@ -212,6 +212,10 @@ TEST_F(FaultsTest, ExplainNamesADeviceWhileTheProgramRunsOn) {
     const auto all = checkpoints(id);
     return !all.empty() && json_string_or(all.front(), "state", "") == "FAILED";
   })) << boost::json::serialize(must("GET", "/coordinators/" + id + "/checkpoints"));
+  const std::string failed = boost::json::serialize(checkpoints(id).front());
+  EXPECT_NE(failed.find("device that cannot be saved"), std::string::npos) << failed;
+  EXPECT_NE(failed.find("10:237"), std::string::npos) << failed;
+  EXPECT_NE(failed.find("cacs explain"), std::string::npos) << failed;
   ASSERT_TRUE(wait_output(id, "tick 80\n"));
   EXPECT_EQ(json_int_or(application(id), "incarnation", 0), 1);
 }
