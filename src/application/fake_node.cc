@@ -106,11 +106,7 @@ JsonObject FakeNode::view(const std::string& uid, const Pod& pod) {
 }
 
 JsonObject FakeNode::cut_view(const std::string& checkpoint, const Cut& cut) {
-  const bool slow = cut.uid.ends_with(".pod-1");
-  JsonObject object{{"checkpoint", checkpoint},
-                    {"uid", cut.uid},
-                    {"phase", cut.phase},
-                    {"timings", JsonObject{{"snapshot_ms", slow ? 70 : 30}}}};
+  JsonObject object{{"checkpoint", checkpoint}, {"uid", cut.uid}, {"phase", cut.phase}, {"timings", JsonObject{}}};
   if (cut.phase == "STORED") object["piece"] = checkpoint + "/" + cut.uid;
   return object;
 }
@@ -263,13 +259,15 @@ Result<JsonObject> FakeNode::abort_cut(std::string_view uid, std::string_view ch
   return answer(cut_view(std::string(checkpoint), cut->second));
 }
 
-Result<JsonObject> FakeNode::get_cut(std::string_view, std::string_view checkpoint) {
+Result<JsonObject> FakeNode::get_cut(std::string_view uid, std::string_view checkpoint) {
   const std::lock_guard lock(mutex_);
   CACS_TRY(reach());
   const auto cut = cuts_.find(checkpoint);
   if (cut == cuts_.end()) return not_found(checkpoint);
   if (cut->second.phase == "STORING") cut->second.phase = "STORED";
-  return answer(cut_view(std::string(checkpoint), cut->second));
+  JsonObject view = cut_view(std::string(checkpoint), cut->second);
+  view["timings"] = JsonObject{{"snapshot_ms", uid.ends_with(".pod-1") ? 70 : 30}};
+  return answer(std::move(view));
 }
 
 void FakeNode::exit_pod(const std::string& uid, const std::string& kind, int number) {
