@@ -92,8 +92,12 @@ TEST_F(SelfSavingTest, LammpsWithItsOwnRestartFile) {
   // What it printed after it had saved is printed again: each line has to be one of the undisturbed run, and all be
   // there.
   const auto lines = [](const std::string& text) {
-    const auto all = split(trim(thermo(text)), '\n');
-    return std::set<std::string>(all.begin(), all.end());
+    std::set<std::string> found;
+    for (const auto& line : split(thermo(text), '\n')) {
+      // What it tells of the restart begins with numbers, too, but has words in it.
+      if (!line.empty() && line.find_first_not_of("0123456789+-.e ") == std::string::npos) found.insert(line);
+    }
+    return found;
   };
   EXPECT_EQ(lines(out), lines(reference->out));
   EXPECT_EQ(lines(out).size(), 31U);
@@ -109,7 +113,8 @@ TEST_F(SelfSavingTest, TwoPodsThatNeedEachOtherToSave) {
   ASSERT_TRUE(make_directories(dir_ / "reference").ok());
   const auto reference = run_command({.argv = {"sh", "-c", script("", "127.0.0.1", (dir_ / "reference").string(), 0)}});
   ASSERT_TRUE(reference.ok() && reference->status.success()) << (reference ? reference->out : "");
-  const std::string result = reference->out.substr(reference->out.find("result "));
+  const std::size_t at = reference->out.find("result ");
+  const std::string result = reference->out.substr(at, reference->out.find('\n', at) - at);
 
   const std::string id =
       submit({{"command", JsonArray{"sh", "-c", script("/.cacs/cacs-rsh pod-1 ", "pod-1", "/state", 50)}},
