@@ -372,6 +372,7 @@ Result<JsonObject> Agent::commit_checkpoint(const std::string& checkpoint, const
   head.tenant = json_string_or(body, "tenant", "default");
   std::vector<std::string> pieces;
   JsonArray pods;
+  bool files = false;  // that the program saved itself into
   const JsonArray* list = json_find_array(body, "pods");
   if (list == nullptr || list->empty()) return make_error(ErrorCode::kInvalidArgument, "a commit needs `pods`");
   for (const auto& item : *list) {
@@ -381,11 +382,13 @@ Result<JsonObject> Agent::commit_checkpoint(const std::string& checkpoint, const
     CACS_ASSIGN(const std::string uid, json_string(*pod, "uid"));
     pieces.push_back(std::move(piece));
     pods.emplace_back(uid.substr(uid.rfind('.') + 1));
+    const auto known = find_pod(uid);
+    files = files || (known && (*known)->spec().self_saving);
   }
   head.meta = {{"name", json_string_or(body, "name", "")},
                {"reason", json_string_or(body, "reason", "")},
                {"pods", std::move(pods)},
-               {"compatibility", context_.compatibility}};
+               {"compatibility", files ? files_compatibility(context_.compatibility) : context_.compatibility}};
   CACS_ASSIGN(head.meta["wanted_levels"], wanted_levels(body));
   // Where other nodes have the rest, this manifest is a part of the checkpoint.
   if (const std::int64_t of_pods = json_int_or(body, "of_pods", 0); of_pods > 0) head.meta["of_pods"] = of_pods;

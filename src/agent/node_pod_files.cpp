@@ -76,8 +76,10 @@ Result<JsonObject> NodePod::ask_to_save(const std::string& checkpoint) {
   {
     const std::lock_guard lock(mutex_);
     if (auto known = find_cut(checkpoint)) {
-      if ((*known)->phase != "ASKING") return cut_json(**known);
-      return make_error(ErrorCode::kConflict, "the program is being asked already");
+      const std::string& phase = (*known)->phase;
+      if (phase == "ASKING") return make_error(ErrorCode::kConflict, "the program is being asked already");
+      if (phase == "ABORTED" || phase == "FAILED") return (*known)->error ? *(*known)->error : ask_stopped().error();
+      return cut_json(**known);
     }
     CACS_TRY(check_free_for_cut());
     // Asked for a checkpoint that nobody wants any more.

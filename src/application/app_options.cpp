@@ -136,7 +136,11 @@ void check_way(const FieldReader& reader, AppOptions& options) {
   options.in = "pod-0";
 }
 
-JsonArray strings_json(const std::vector<std::string>& strings) { return JsonArray(strings.begin(), strings.end()); }
+JsonArray strings_json(const std::vector<std::string>& strings) {
+  JsonArray json;
+  for (const std::string& each : strings) json.emplace_back(each);
+  return json;
+}
 
 }  // namespace
 

@@ -21,6 +21,8 @@ namespace cacs::pod {
 namespace {
 
 constexpr std::size_t kMaxFile = 65536;
+constexpr int kLooks = 10;
+constexpr unsigned kBetweenLooksUs = 10'000;
 
 /// The pid in the innermost namespace, and the state of the thread; 0 and 'X' for one that is gone.
 struct Thread {
@@ -87,10 +89,17 @@ std::uint64_t signal_mask(const std::string& status, std::string_view name) {
 
 Status check_takes_signal(const ProcessIdentity& application, int number) {
   const std::string directory = "/proc/" + std::to_string(application.pid);
-  CACS_ASSIGN(const std::string status, read_text_file(directory + "/status", kMaxFile));
   const std::uint64_t bit = std::uint64_t{1} << static_cast<unsigned>(number - 1);
-  // One that is blocked is waited for (sigwait, signalfd), or will be handled.
-  if (((signal_mask(status, "SigCgt:") | signal_mask(status, "SigBlk:")) & bit) != 0) return {};
+  std::string status;
+  // One that is blocked is waited for (sigwait, signalfd); but every program blocks all of them for some moments, as
+  // when it forks, and dies of what came meanwhile after that. So it has to be blocked each time.
+  for (int look = 0; look < kLooks; ++look) {
+    if (look > 0) ::usleep(kBetweenLooksUs);
+    CACS_ASSIGN(status, read_text_file(directory + "/status", kMaxFile));
+    if ((signal_mask(status, "SigCgt:") & bit) != 0) return {};
+    if ((signal_mask(status, "SigBlk:") & bit) == 0) break;
+    if (look + 1 == kLooks) return {};
+  }
   const bool ignored = (signal_mask(status, "SigIgn:") & bit) != 0;
   const auto name = read_text_file(directory + "/comm", 256);
   return make_error(ErrorCode::kConflict,
