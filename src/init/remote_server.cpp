@@ -59,7 +59,8 @@ void lose_peer() {
   drop(g_launch.peer);
   drop(g_launch.input);
   g_launch.to_peer.clear();
-  if (g_launch.command > 0) kill(-g_launch.command, SIGHUP);
+  // One that has just been forked leads no group yet.
+  if (g_launch.command > 0 && kill(-g_launch.command, SIGHUP) != 0) kill(g_launch.command, SIGHUP);
 }
 
 /// False: the descriptor is at its end or broken.
