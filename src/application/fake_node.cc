@@ -202,7 +202,7 @@ Status FakeNode::open_network(std::string_view uid, int incarnation) {
   return {};
 }
 
-Result<JsonObject> FakeNode::ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
+Result<JsonObject> FakeNode::ask_to_save(std::string_view uid, std::string_view, const JsonObject& body) {
   const std::lock_guard lock(mutex_);
   CACS_ASSIGN([[maybe_unused]] Pod * pod, current(uid, static_cast<int>(json_int_or(body, "incarnation", 0))));
   asked_and_cut_.emplace_back("ask");
