@@ -118,9 +118,10 @@ Result<FakeNode::Pod*> FakeNode::current(std::string_view uid, int incarnation) 
 Result<JsonObject> FakeNode::info() {
   const std::lock_guard lock(mutex_);
   CACS_TRY(reach());
-  return JsonObject{{"node", "node-0"},
-                    {"instance", std::to_string(instance_)},
-                    {"engines", JsonArray{JsonObject{{"name", "criu"}, {"ok", true}}}}};
+  return JsonObject{
+      {"node", "node-0"},
+      {"instance", std::to_string(instance_)},
+      {"engines", JsonArray{JsonObject{{"name", "criu"}, {"ok", true}}, JsonObject{{"name", "app"}, {"ok", true}}}}};
 }
 
 Result<JsonObject> FakeNode::events(std::uint64_t after, std::string_view instance, std::chrono::milliseconds wait) {
