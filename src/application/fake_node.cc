@@ -122,9 +122,10 @@ Result<FakeNode::Pod*> FakeNode::current(std::string_view uid, int incarnation) 
 Result<JsonObject> FakeNode::info() {
   const std::lock_guard lock(mutex_);
   CACS_TRY(reach());
-  return JsonObject{{"node", "node-0"},
-                    {"instance", std::to_string(instance_)},
-                    {"engines", JsonArray{JsonObject{{"name", "criu"}, {"ok", true}}}}};
+  return JsonObject{
+      {"node", "node-0"},
+      {"instance", std::to_string(instance_)},
+      {"engines", JsonArray{JsonObject{{"name", "criu"}, {"ok", true}}, JsonObject{{"name", "app"}, {"ok", true}}}}};
 }
 
 Result<JsonObject> FakeNode::events(std::uint64_t after, std::string_view instance, std::chrono::milliseconds wait) {
@@ -214,7 +215,7 @@ Status FakeNode::open_network(std::string_view uid, int incarnation) {
   return {};
 }
 
-Result<JsonObject> FakeNode::ask_to_save(std::string_view uid, std::string_view checkpoint, const JsonObject& body) {
+Result<JsonObject> FakeNode::ask_to_save(std::string_view uid, std::string_view, const JsonObject& body) {
   const std::lock_guard lock(mutex_);
   CACS_ASSIGN([[maybe_unused]] Pod * pod, current(uid, static_cast<int>(json_int_or(body, "incarnation", 0))));
   asked_and_cut_.emplace_back("ask");

@@ -60,7 +60,7 @@ Result<std::vector<std::filesystem::path>> children_of(pid_t pid) {
               read_text_file(own + "/task/" + std::to_string(pid) + "/children", std::size_t{1} << 20U));
   std::vector<std::filesystem::path> directories;
   for (const auto& child : split(trim(children), ' ')) {
-    if (!child.empty()) directories.push_back("/proc/" + std::string(child));
+    if (!child.empty()) directories.emplace_back("/proc/" + std::string(child));
   }
   return directories;
 }
