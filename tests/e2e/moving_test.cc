@@ -92,8 +92,8 @@ TEST_F(MovingTest, NodesThatThereAreNotAreRefused) {
   wait_state(id, "RUNNING");
   const std::string saved = checkpoint(id);
   const auto refuse = [&](const char* nodes, const char* word) {
-    const auto answer = request("POST", "/coordinators/" + id + "/checkpoints/" + saved,
-                                std::string(R"({"nodes": )") + nodes + "}", {{"content-type", "application/json"}});
+    const auto answer =
+        request("POST", "/coordinators/" + id + "/checkpoints/" + saved, std::string(R"({"nodes": )") + nodes + "}");
     ASSERT_TRUE(answer.ok());
     EXPECT_EQ(answer->status, 400) << answer->body;
     EXPECT_NE(answer->body.find(word), std::string::npos) << answer->body;
@@ -113,9 +113,9 @@ class MovingFromRemoteTest : public MovingTest {
 };
 
 TEST_F(MovingFromRemoteTest, ANodeThatDoesNotAnswerIsNotNeededWhereTheRemoteLevelHasTheCheckpoint) {
-  const std::string count = "i=0; while [ $i -lt 120 ]; do i=$((i+1)); echo $i; sleep 0.05; done";
+  const std::string count = "i=0; while [ $i -lt 300 ]; do i=$((i+1)); echo $i; sleep 0.05; done";
   const std::string id = submit({{"command", JsonArray{"sh", "-c", count}},
-                                 {"time_limit", "13s"},
+                                 {"time_limit", "15s"},
                                  {"checkpoint", JsonObject{{"levels", JsonArray{"local", "remote"}}}}});
   wait_state(id, "SUSPENDED");
   ASSERT_EQ(places(id), std::vector<std::string>{"local-0"});
@@ -138,7 +138,7 @@ TEST_F(MovingFromRemoteTest, ANodeThatDoesNotAnswerIsNotNeededWhereTheRemoteLeve
   }
   set_cable(0, true);
   std::string all;
-  for (int i = 1; i <= 120; ++i) all += std::to_string(i) + "\n";
+  for (int i = 1; i <= 300; ++i) all += std::to_string(i) + "\n";
   EXPECT_EQ(output(id), all);
 }
 
