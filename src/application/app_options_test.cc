@@ -117,7 +117,7 @@ TEST(AppOptions, ReachTheNodePlain) {
   context.asr = std::make_shared<const Asr>(*asr);
   Action action;
   action.incarnation = 1;
-  const JsonObject request = pod_request(context, action, nullptr);
+  const JsonObject request = pod_request(context, action, nullptr, {});
   const JsonObject expected{
       {"in", "pod-0"},    {"timeout_ms", 5000},  {"files", JsonArray{"/job/state"}}, {"restart_command", JsonArray{}},
       {"signal", "USR1"}, {"done", "/job/saved"}};

@@ -1,5 +1,7 @@
 // The checkpoints of a node in memory: as an agent gives them (docs/agent-api.md).
 
+#include <fmt/format.h>
+
 #include <algorithm>
 
 #include "application/fake_node.h"
@@ -62,7 +64,7 @@ Result<JsonObject> FakeNode::verify_checkpoint(std::string_view checkpoint) {
   const std::lock_guard lock(mutex_);
   CACS_TRY(reach());
   std::optional<Error> problem;
-  if (!checkpoints_.contains(checkpoint)) problem = not_found(checkpoint);
+  if (!checkpoints_.contains(checkpoint)) problem = make_error(ErrorCode::kNotFound, fmt::format("no {}", checkpoint));
   if (damaged_.contains(checkpoint)) {
     problem = make_error(ErrorCode::kCorrupt, fmt::format("checkpoint {}, file /data: it is damaged", checkpoint));
   }
