@@ -148,7 +148,7 @@ Status Adoption::commit(repository::Manifest head, const std::string& piece, con
   };
   {
     const std::lock_guard one_at_a_time(commit_mutex_);
-    if (const Status joined = join(); !joined) {
+    if (Status joined = join(); !joined) {
       const Status dropped = repository.drop_piece(piece);
       if (!dropped) spdlog::warn("{}", dropped.error().to_string());
       return joined;

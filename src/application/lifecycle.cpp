@@ -293,12 +293,13 @@ void Step::recover(const std::string& why) {
   const bool saved_since = std::any_of(s_.checkpoints.begin(), s_.checkpoints.end(), [&](const Checkpoint& checkpoint) {
     return checkpoint.phase == CheckpointPhase::kAvailable && checkpoint.incarnation == s_.incarnation;
   });
-  if (source != nullptr && !saved_since) ++source->deaths;
   if (s_.attempts >= s_.policy.max_attempts) {
     return fail(s_.policy.max_attempts == 0
                     ? why
                     : fmt::format("gave up after {} restarts without progress; last: {}", s_.attempts, why));
   }
+  // Where it is given up a user decides what comes next.
+  if (source != nullptr && !saved_since) ++source->deaths;
   if (mutation_ != Mutation::kForgetAttempts) ++s_.attempts;
   begin_restart("", false, why);
 }

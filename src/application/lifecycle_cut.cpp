@@ -112,7 +112,7 @@ void Step::start_asked(const std::string& checkpoint, std::optional<NodeWish> wi
   s_.attempts = 0;
   if (wish) {
     s_.wish = std::move(wish);
-    s_.moving = mutation_ != Mutation::kForgetMove;
+    s_.moving = s_.nodes == NodesStatus::kHeld && mutation_ != Mutation::kForgetMove;
   }
   if (s_.phase != Phase::kSuspended) return begin_restart(checkpoint, true, "asked for");
   s_.source = checkpoint;

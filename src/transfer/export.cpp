@@ -7,8 +7,8 @@
 #include "base/io.h"
 #include "base/text.h"
 #include "basefs/record.h"
-#include "repository/page_node.h"
 #include "delta/listing.h"
+#include "repository/page_node.h"
 #include "transfer/tokens.h"
 #include "transfer/transfer.h"
 

@@ -1,11 +1,12 @@
 // A cluster on one machine (`cacs server --local-nodes`): applications over several nodes, saved and brought back;
 // nodes that are cut off, agents and servers that are killed.
 
+#include "e2e/nodes.h"
+
 #include <signal.h>
 
 #include "base/io.h"
 #include "e2e/melt.h"
-#include "e2e/nodes.h"
 
 namespace cacs::e2e {
 namespace {
