@@ -44,7 +44,7 @@ std::uint64_t directory_bytes(const std::filesystem::path& directory) {
 }
 
 /// Of the same pod there is no second one meanwhile.
-constexpr auto is_under_way = [](const auto& cut) {
+constexpr auto kIsUnderWay = [](const auto& cut) {
   return cut.phase == "ASKING" || cut.phase == "DUMPING" || cut.phase == "PREPARED" || cut.phase == "STORING";
 };
 
@@ -88,7 +88,7 @@ void NodePod::discard_cut_files(const std::string& checkpoint) {
 void NodePod::discard_forgotten_cuts() {
   {
     const std::lock_guard lock(mutex_);
-    if (std::any_of(cuts_.begin(), cuts_.end(), is_under_way)) return;
+    if (std::any_of(cuts_.begin(), cuts_.end(), kIsUnderWay)) return;
   }
   for (const auto& directory : {layout_.dir / "images", layout_.staging()}) {
     std::error_code problem;
@@ -136,7 +136,7 @@ Status NodePod::check_free_for_cut() {
   if (state_ != State::kRunning) {
     return make_error(ErrorCode::kConflict, spec_.pod + " does not run, so it cannot be saved");
   }
-  if (std::any_of(cuts_.begin(), cuts_.end(), is_under_way)) {
+  if (std::any_of(cuts_.begin(), cuts_.end(), kIsUnderWay)) {
     return make_error(ErrorCode::kConflict, "another checkpoint of " + spec_.pod + " is being taken");
   }
   return {};
