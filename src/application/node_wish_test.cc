@@ -23,7 +23,7 @@ TEST(NodeWish, NamesWhatIsWrong) {
       {R"({"nodes": {}})", "neither"},
       {R"({"nodes": {"count": 0}})", "nodes.count"},
       {R"({"nodes": {"count": 5000}})", "nodes.count"},
-      {R"({"nodes": {"name": ["a"]}})", "nodes.name"},
+      {R"({"nodes": {"name": ["a"]}})", "'name' in 'nodes'"},
       {R"({"nodes": {"names": ["a", "a"]}})", "twice"},
       {R"({"nodes": {"names": [1]}})", "nodes.names"},
       {R"({"nodes": {"count": 2, "names": ["a"]}})", "1 are named"}};
