@@ -399,8 +399,11 @@ FakeCloud::FakeCloud() {
 }
 
 Result<std::vector<cloud::Node>> FakeCloud::claim_nodes(std::string_view claim, int count, std::string_view,
-                                                        const std::vector<std::string>&) {
+                                                        const std::vector<std::string>& home) {
   CACS_ASSIGN(std::vector<cloud::Node> all, list_nodes());
+  // Those of home first, in that order.
+  std::ranges::stable_sort(all, {},
+                           [&](const cloud::Node& node) { return std::ranges::find(home, node.id) - home.begin(); });
   if (static_cast<std::size_t>(count) > all.size()) return make_error(ErrorCode::kUnavailable, "there are two nodes");
   all.resize(static_cast<std::size_t>(count));
   const std::lock_guard lock(mutex_);
