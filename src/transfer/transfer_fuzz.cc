@@ -75,9 +75,9 @@ void read_records(std::string_view text) {
 
 /// However the bytes are cut, the same comes out, and never more than went in.
 void read_frames(std::string_view text) {
-  std::string results[2];
+  std::vector<std::string> results;
   for (const std::size_t step : {text.size() + 1, std::size_t{3}}) {
-    std::string& out = results[step == 3 ? 1 : 0];
+    std::string out;
     FrameReader frames([&](std::span<const std::byte> bytes) -> Status {
       out.append(reinterpret_cast<const char*>(bytes.data()), bytes.size());
       return {};
@@ -86,7 +86,7 @@ void read_frames(std::string_view text) {
     for (std::size_t at = 0; at < text.size() && status; at += step) status = frames.take(text.substr(at, step));
     if (status) status = frames.result();
     if (out.size() > text.size()) __builtin_trap();
-    out += status.ok() ? "sound" : status.error().message;
+    results.push_back(out + (status.ok() ? "sound" : status.error().message));
   }
   if (results[0] != results[1]) __builtin_trap();
 }
