@@ -15,6 +15,7 @@
 #include "engine/criu.h"
 #include "net/certificates.h"
 #include "pod/cgroup.h"
+#include "repository/layout.h"
 #include "repository/levels/open_place.h"
 
 namespace cacs::agent {
@@ -40,10 +41,12 @@ Result<JsonArray> wanted_levels(const JsonObject& body) {
   return *levels;
 }
 
-/// The key of a repository that is made here; one that is there keeps its own.
-Status take_cluster_key(const std::filesystem::path& cluster, const std::filesystem::path& own) {
+/// The key of a repository that is made here; one that is there keeps its own, also where that is missed.
+Status take_cluster_key(const std::filesystem::path& cluster, const std::filesystem::path& directory) {
+  const std::filesystem::path own = directory.string() + ".key";
   const auto here = read_text_file(own);
   if (here || here.error().code != ErrorCode::kNotFound) return here ? Status() : Status(here.error());
+  if (std::filesystem::exists(directory / repository::kDescriptorName)) return {};
   CACS_ASSIGN(const std::string key, read_text_file(cluster));
   return write_file_durably(own, key);
 }
@@ -81,6 +84,7 @@ Agent::Agent(AgentOptions options) : options_(std::move(options)), engine_(engin
 Agent::~Agent() {
   events_.stop();
   store_stop_.request_stop();
+  pods_.clear();  // their workers use what goes next
   lane_.reset();
   {
     const std::lock_guard lock(collect_mutex_);
@@ -143,14 +147,15 @@ Status Agent::set_up() {
                       "make room, or delete old checkpoints")
         .with_type("disk-full");
   };
-  recover_pods();
-  collector_ = std::thread([this] { collect_garbage(); });
+  // Before there are pods: one that is made anew may take a checkpoint over, which is to be copied.
   if (store_->levels().has_remote()) {
     lane_ = std::make_unique<LevelLane>(
         store_->levels(), LevelLaneOptions{.wanted = wants_remote, .changed = [this](const std::string& checkpoint) {
                                              tell_levels(checkpoint);
                                            }});
   }
+  recover_pods();
+  collector_ = std::thread([this] { collect_garbage(); });
   return {};
 }
 
@@ -161,7 +166,7 @@ Status Agent::open_store() {
                             options_.remote, {.upload_rate = options_.remote_rate, .stop = store_stop_.get_token()}));
   }
   const std::filesystem::path directory = options_.state_dir / "repository";
-  if (!options_.cluster_key.empty()) CACS_TRY(take_cluster_key(options_.cluster_key, directory.string() + ".key"));
+  if (!options_.cluster_key.empty()) CACS_TRY(take_cluster_key(options_.cluster_key, directory));
   CACS_ASSIGN(store_, CheckpointStore::open(directory, remote));
   exports_ = std::make_unique<Exports>(store_->repository());
   adoption_ = std::make_unique<Adoption>(*store_, AdoptionOptions{.tls = net::tls_files(options_.tls),
